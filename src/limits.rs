@@ -1,0 +1,110 @@
+//! Every bound of the system, each with its reason. Nothing else defines a bound.
+
+use std::time::Duration;
+
+/// Bytes in a peer or group name: fits a DNS label and a column on a screen.
+pub const PEER_NAME_BYTES: usize = 64;
+/// Bytes in a topic name: the bound of Kafka's topic names, so that names carry over.
+pub const TOPIC_NAME_BYTES: usize = 249;
+/// Bytes in a version text or similar remark that a peer sends about itself.
+pub const REMARK_BYTES: usize = 256;
+
+/// Bytes of one message body with key and headers. Larger things belong into an object store.
+pub const MESSAGE_BYTES: usize = 4 << 20;
+/// Bytes of one batch, header included; twice a message, so that any message fits with room.
+pub const BATCH_BYTES: usize = 8 << 20;
+/// Messages in one batch: 8 MiB of the shortest useful messages stay below it.
+pub const BATCH_MESSAGES: u32 = 1 << 17;
+/// Bytes of a metadata request; bounds what an index allocates for one.
+pub const METADATA_REQUEST_BYTES: usize = 64 << 10;
+/// Bytes of a metadata reply; a page of listings or the routes of the largest batched lookup.
+pub const METADATA_REPLY_BYTES: usize = 1 << 20;
+/// Bytes of a frame's postcard header when a raw payload follows.
+pub const FRAME_HEADER_BYTES: usize = 64 << 10;
+/// Bytes of any frame: the largest batch and its header.
+pub const FRAME_BYTES: usize = BATCH_BYTES + FRAME_HEADER_BYTES;
+/// Bytes of batches that a host puts into one Data frame unless one batch alone is larger. Large
+/// writes matter: 100 byte writes to a stream are twenty times slower than 64 KiB ones.
+pub const DATA_FRAME_BYTES: usize = 256 << 10;
+
+/// Entries on one page of a listing.
+pub const PAGE_ENTRIES: u32 = 1_000;
+/// Topic reports in one frame of a session's report stream.
+pub const REPORTS_PER_FRAME: usize = 4_096;
+/// Assignments in one frame of a session's assignment stream.
+pub const ASSIGNMENTS_PER_FRAME: usize = 1_024;
+/// Addresses that a peer may advertise: one per I/O runtime, and a second network.
+pub const PEER_ADDRESSES: usize = 64;
+/// Subscriptions one peer may hold at the index.
+pub const SUBSCRIPTIONS_PER_PEER: usize = 100_000;
+/// Undelivered notices kept per peer; the oldest goes first.
+pub const NOTICES_PER_PEER: usize = 10_000;
+/// How long an undelivered notice is kept.
+pub const NOTICE_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Producers remembered per topic for dedupe, the most recent by log offset.
+pub const PRODUCERS_PER_TOPIC: usize = 1_024;
+/// (sequence, offset) ranges remembered per producer of a topic: the largest in-flight window.
+pub const RANGES_PER_PRODUCER: usize = 1_024;
+
+/// UDP ports probed from `base_port` up.
+pub const PROBED_PORTS: u16 = 256;
+
+/// How long a pass is valid; renewed at each registration.
+pub const PASS_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Streams that a connection may open before its key is known.
+pub const STREAMS_BEFORE_PASS: u32 = 16;
+/// Bytes that a connection may have in flight before its key is known.
+pub const WINDOW_BEFORE_PASS_BYTES: u32 = 8 << 20;
+/// Request streams that an accepted connection may have open.
+pub const STREAMS_PER_CONNECTION: u32 = 1_024;
+/// Receive window of one stream: a few batches, and what one silent reader can cost.
+pub const STREAM_WINDOW_BYTES: u32 = 16 << 20;
+/// Receive window of one accepted connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+/// Bytes of unacknowledged sent data per connection.
+pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
+/// Handshakes in flight at one endpoint; further ones are refused.
+pub const HANDSHAKES: usize = 512;
+/// Handshakes in flight from which an endpoint makes callers prove their address (QUIC Retry,
+/// RFC 9000 section 8.1.2).
+pub const HANDSHAKES_BEFORE_RETRY: usize = 128;
+/// Connections that one endpoint keeps open.
+pub const CONNECTIONS: usize = 16_384;
+/// Connections from one address.
+pub const CONNECTIONS_PER_ADDRESS: usize = 4_096;
+/// Connections of one key: a daemon, its menu and a storm of one-shot commands.
+pub const CONNECTIONS_PER_KEY: usize = 256;
+
+/// How long a handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the sender of a request may take for its header.
+pub const REQUEST_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the sender of a request may take for its body.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be silent before QUIC gives it up.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an idle connection that somebody waits on is probed.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// How long a client waits for the reply to a metadata request.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a hosting peer sends a heartbeat.
+pub const HEARTBEAT: Duration = Duration::from_millis(300);
+/// How long a host may act on a heartbeat, counted from its sending (L in docs of leases).
+pub const LEASE: Duration = Duration::from_millis(1_200);
+/// How long the index waits after a heartbeat before it declares the peer away (W); safe while
+/// W >= L (1 + r) / (1 - r) for clocks that drift by the rate r.
+pub const LEASE_WAIT: Duration = Duration::from_millis(1_800);
+
+const _: () = {
+    assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);
+    assert!(METADATA_REQUEST_BYTES <= METADATA_REPLY_BYTES);
+    assert!(FRAME_BYTES > BATCH_BYTES);
+    assert!(FRAME_BYTES <= STREAM_WINDOW_BYTES as usize);
+    assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+    assert!(HEARTBEAT.as_millis() * 3 <= LEASE.as_millis());
+    // A clock drift of 20 % is covered.
+    assert!(LEASE_WAIT.as_millis() * 8 >= LEASE.as_millis() * 12);
+};

@@ -1,0 +1,2 @@
+//! The formats on the wire: a codec only.
+pub mod batch;
