@@ -1,0 +1,723 @@
+//! Messages of the index protocol, ALPN `waypost-index/1`.
+//!
+//! A request is the first frame of a bidirectional stream and is answered by one frame of the same
+//! number, or by [`super::ErrorReply`]. Three requests open long streams that make up the session of
+//! a hosting peer: [`SessionOpen`] (heartbeats), [`SessionAssignments`] and [`SessionReports`].
+//!
+//! Structs are frozen once released: a change is a new message number.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{message, requests};
+use super::pass::SignedPass;
+use crate::limits;
+use crate::types::{
+    BootId, Epoch, Fingerprint, Group, Incarnation, Offset, PeerName, SessionId, StorageId,
+    TopicId, TopicName, TopicSettings, UnixMicros, Version,
+};
+
+requests! {
+    /// Every request of the index protocol.
+    pub enum IndexRequest {
+        Register => Registered,
+        Lookup => Route,
+        LookupMany => Routes,
+        CreateTopics => CreatedTopics,
+        DeleteTopic => DeletedTopic,
+        SetTopic => SetTopicDone,
+        ListTopics => TopicPage,
+        ShowTopic => ShownTopic,
+        Subscribe => Subscribed,
+        Unsubscribe => Unsubscribed,
+        ListSubscriptions => SubscriptionPage,
+        ClearNotices => NoticesCleared,
+        ListPeers => PeerPage,
+        ShowPeer => ShownPeer,
+        Deregister => Deregistered,
+        Forget => Forgotten,
+        IndexStatus => IndexStatusReply,
+        SessionOpen => SessionOpened,
+        SessionAssignments => AssignmentsOpened,
+        SessionReports => ReportsOpened,
+    }
+}
+
+// ---- registration ----
+
+/// Binds the connection's key to a name, or logs in; answers a fresh pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Register {
+    /// The name wanted.
+    pub name: PeerName,
+    /// The program's version, for `peers show`.
+    pub version: String,
+}
+message!(0x01 Register, version <= limits::REMARK_BYTES);
+
+/// The answer to [`Register`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Whether the name was bound by this request; otherwise it was known under this key.
+    pub new: bool,
+    /// What hosts want to see.
+    pub pass: SignedPass,
+    /// The caller's address as the index sees it.
+    pub observed: SocketAddr,
+    /// Deleted topics and the like that wait for this peer (see [`ListSubscriptions`]).
+    pub notices: u32,
+}
+message!(0x01 Registered);
+
+// ---- routing ----
+
+/// Asks for the route of one topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// The topic.
+    pub name: TopicName,
+}
+message!(0x02 Lookup);
+
+/// Who hosts, where, under which key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostAddress {
+    /// The host's key.
+    pub fingerprint: Fingerprint,
+    /// The host's name.
+    pub name: PeerName,
+    /// Where it listens; empty if it never opened a session. One per I/O runtime: clients choose by
+    /// their own fingerprint's hash.
+    pub addresses: Vec<SocketAddr>,
+    /// Whether its session is alive at the index.
+    pub live: bool,
+}
+
+/// Where a topic is. Not signed: it arrives over the pinned connection to the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The topic's id; another id is another topic.
+    pub topic: TopicId,
+    /// The host's epoch for the topic, computed at the lookup.
+    pub epoch: Epoch,
+    /// The host.
+    pub host: HostAddress,
+}
+message!(0x02 Route);
+
+/// Asks for many routes at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookupMany {
+    /// The topics; bounded by the size of a request.
+    pub names: Vec<TopicName>,
+}
+message!(0x03 LookupMany);
+
+/// The answer to [`LookupMany`]: hosts are named once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Routes {
+    /// The hosts that occur.
+    pub hosts: Vec<HostAddress>,
+    /// One entry per name asked, in its order; `None`: no such topic.
+    pub routes: Vec<Option<CompactRoute>>,
+}
+message!(0x03 Routes);
+
+/// A route that points into [`Routes::hosts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompactRoute {
+    /// The topic's id.
+    pub topic: TopicId,
+    /// The host's epoch.
+    pub epoch: Epoch,
+    /// Position in the list of hosts.
+    pub host: u32,
+}
+
+// ---- topics ----
+
+/// Creates topics, all hosted by one peer; the caller is their owner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreateTopics {
+    /// The topics; bounded by the size of a request.
+    pub topics: Vec<NewTopic>,
+    /// Who is to host. `None`: the caller's own peer if it is live, else the least loaded live one.
+    pub host: Option<PeerName>,
+}
+message!(0x04 CreateTopics);
+
+/// One topic to create.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: TopicName,
+    /// Its settings.
+    pub settings: TopicSettings,
+}
+
+/// The answer to [`CreateTopics`], given once the host has durably accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreatedTopics {
+    /// The host of those that were created; `None` where none was.
+    pub host: Option<HostAddress>,
+    /// One entry per topic asked, in its order.
+    pub outcomes: Vec<CreateOutcome>,
+}
+message!(0x04 CreatedTopics);
+
+/// What became of one topic to create.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum CreateOutcome {
+    /// It exists now.
+    Created {
+        /// Its id.
+        topic: TopicId,
+        /// Its host's epoch.
+        epoch: Epoch,
+    },
+    /// The name is taken.
+    Exists {
+        /// By this owner.
+        owner: Option<PeerName>,
+    },
+    /// It was not created, for another reason.
+    Refused(super::ErrorReply),
+}
+
+/// Deletes a topic with all its data. Only the owner or the operator may.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeleteTopic {
+    /// The topic.
+    pub name: TopicName,
+    /// Deletes only this life of the topic.
+    pub topic: Option<TopicId>,
+}
+message!(0x05 DeleteTopic);
+
+/// The answer to [`DeleteTopic`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeletedTopic {
+    /// The id that is gone.
+    pub topic: TopicId,
+    /// Subscribers that are told.
+    pub subscribers: u32,
+}
+message!(0x05 DeletedTopic);
+
+/// Changes settings. Only the owner or the operator may.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetTopic {
+    /// The topic.
+    pub name: TopicName,
+    /// The version that the caller has seen; the change is refused on another.
+    pub version: Version,
+    /// All settings as they shall be.
+    pub settings: TopicSettings,
+}
+message!(0x06 SetTopic);
+
+/// The answer to [`SetTopic`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetTopicDone {
+    /// The record's new version.
+    pub version: Version,
+}
+message!(0x06 SetTopicDone);
+
+/// Asks for a page of topics in the order of their names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListTopics {
+    /// Only names that begin so; empty: all.
+    pub prefix: String,
+    /// Only topics of this owner.
+    pub owner: Option<PeerName>,
+    /// Only topics hosted by this peer.
+    pub host: Option<PeerName>,
+    /// Names after this one; `None`: from the start.
+    pub after: Option<TopicName>,
+    /// Entries wanted, at most [`limits::PAGE_ENTRIES`].
+    pub limit: u32,
+}
+message!(0x07 ListTopics, prefix <= limits::TOPIC_NAME_BYTES);
+
+/// A page of topics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TopicPage {
+    /// The entries.
+    pub topics: Vec<TopicInfo>,
+    /// Where the next page starts (pass it as `after`); `None`: this was the last page. A page may
+    /// hold fewer entries than asked, even none, and still have a next one.
+    pub next: Option<TopicName>,
+}
+message!(0x07 TopicPage);
+
+/// A topic as listings show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: TopicName,
+    /// Its id.
+    pub topic: TopicId,
+    /// The owner's name; `None` once that peer is gone.
+    pub owner: Option<PeerName>,
+    /// The host's name.
+    pub host: Option<PeerName>,
+    /// Whether the host's session is alive.
+    pub host_live: bool,
+    /// The host's epoch.
+    pub epoch: Epoch,
+    /// The record's version.
+    pub version: Version,
+    /// Settings.
+    pub settings: TopicSettings,
+    /// What the host last reported, and how long ago.
+    pub reported: Option<ReportedTopic>,
+}
+
+/// Reported metadata with its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedTopic {
+    /// The report.
+    pub metadata: TopicMetadata,
+    /// Milliseconds since the index got it; `None`: before the index's last start.
+    pub age_ms: Option<u64>,
+}
+
+/// What a host reports of a topic's log. Advisory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TopicMetadata {
+    /// First offset kept.
+    pub start: u64,
+    /// Offset that the next message gets.
+    pub end: u64,
+    /// Bytes of batches kept.
+    pub bytes: u64,
+    /// Append time of the last message; 0: none yet.
+    pub last_append: UnixMicros,
+}
+
+impl TopicMetadata {
+    /// Messages kept.
+    pub fn count(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// The last message's offset, if there is a message.
+    pub fn last_offset(&self) -> Option<Offset> {
+        (self.end > 1).then(|| Offset(self.end - 1))
+    }
+}
+
+/// Asks for one topic with its subscribers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShowTopic {
+    /// The topic.
+    pub name: TopicName,
+}
+message!(0x08 ShowTopic);
+
+/// The answer to [`ShowTopic`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownTopic {
+    /// The topic.
+    pub info: TopicInfo,
+    /// The host's addresses.
+    pub host: Option<HostAddress>,
+    /// In-sync members by name.
+    pub in_sync: Vec<PeerName>,
+    /// Subscribers by name, at most [`limits::PAGE_ENTRIES`].
+    pub subscribers: Vec<PeerName>,
+    /// Subscribers in all.
+    pub subscriber_count: u32,
+}
+message!(0x08 ShownTopic);
+
+// ---- subscriptions ----
+
+/// Records a durable subscription of the caller.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// The topic.
+    pub name: TopicName,
+    /// The caller's consumer group.
+    pub group: Group,
+}
+message!(0x09 Subscribe);
+
+/// The answer to [`Subscribe`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// Whether it is new.
+    pub new: bool,
+    /// Where the topic is.
+    pub route: Route,
+}
+message!(0x09 Subscribed);
+
+/// Takes a subscription back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unsubscribe {
+    /// The topic.
+    pub name: TopicName,
+    /// The caller's consumer group.
+    pub group: Group,
+}
+message!(0x0a Unsubscribe);
+
+/// The answer to [`Unsubscribe`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unsubscribed {}
+message!(0x0a Unsubscribed);
+
+/// Asks for the caller's subscriptions and notices, in pages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListSubscriptions {
+    /// Continue after this topic and group.
+    pub after: Option<(TopicName, Group)>,
+    /// Entries wanted, at most [`limits::PAGE_ENTRIES`].
+    pub limit: u32,
+}
+message!(0x0b ListSubscriptions);
+
+/// A page of subscriptions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubscriptionPage {
+    /// The entries, by topic name, then group.
+    pub subscriptions: Vec<SubscriptionInfo>,
+    /// Whether there are more after these.
+    pub more: bool,
+    /// The oldest undelivered notices, on the first page only; clear them when shown.
+    pub notices: Vec<Notice>,
+}
+message!(0x0b SubscriptionPage);
+
+/// One subscription.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubscriptionInfo {
+    /// The topic.
+    pub name: TopicName,
+    /// The consumer group.
+    pub group: Group,
+    /// Since when.
+    pub since: UnixMicros,
+    /// Where the topic is.
+    pub route: Route,
+    /// What the host last reported.
+    pub reported: Option<ReportedTopic>,
+}
+
+/// Something that a peer is to be told, kept until it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Rises by time within one peer's notices.
+    pub serial: u64,
+    /// When it happened.
+    pub at: UnixMicros,
+    /// What happened.
+    pub what: NoticeKind,
+}
+
+/// What a notice tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoticeKind {
+    /// A subscribed topic was deleted.
+    TopicDeleted {
+        /// The topic.
+        name: TopicName,
+        /// Its id.
+        topic: TopicId,
+        /// By whom; `None`: by the index's operator.
+        by: Option<PeerName>,
+    },
+}
+
+/// Clears the caller's notices up to and with `serial`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClearNotices {
+    /// The last notice that was shown.
+    pub serial: u64,
+}
+message!(0x0c ClearNotices);
+
+/// The answer to [`ClearNotices`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoticesCleared {}
+message!(0x0c NoticesCleared);
+
+// ---- peers ----
+
+/// Asks for a page of peers in the order of their names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListPeers {
+    /// Names after this one.
+    pub after: Option<PeerName>,
+    /// Entries wanted, at most [`limits::PAGE_ENTRIES`].
+    pub limit: u32,
+}
+message!(0x0d ListPeers);
+
+/// A page of peers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerPage {
+    /// The entries.
+    pub peers: Vec<PeerInfo>,
+    /// Whether there are more after these.
+    pub more: bool,
+}
+message!(0x0d PeerPage);
+
+/// A peer as listings show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// Its name.
+    pub name: PeerName,
+    /// Its key.
+    pub fingerprint: Fingerprint,
+    /// Whether its session is alive.
+    pub live: bool,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Its program's version.
+    pub version: String,
+    /// When it registered first.
+    pub registered: UnixMicros,
+    /// When it last opened a session or was last heard of, as far as recorded.
+    pub last_seen: Option<UnixMicros>,
+    /// Its incarnation; 0: never hosted.
+    pub incarnation: Incarnation,
+    /// Topics that it hosts.
+    pub hosted: u32,
+    /// Topics that it owns.
+    pub owned: u32,
+    /// Its subscriptions.
+    pub subscriptions: u32,
+}
+
+/// Asks for one peer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShowPeer {
+    /// The peer.
+    pub name: PeerName,
+}
+message!(0x0e ShowPeer);
+
+/// The answer to [`ShowPeer`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownPeer {
+    /// The peer.
+    pub info: PeerInfo,
+}
+message!(0x0e ShownPeer);
+
+/// Removes the caller: its name, subscriptions and, as long as nobody takes them over, the topics
+/// that it hosts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deregister {
+    /// Topics that the caller has seen listed and agrees to lose; if the index knows more, it
+    /// answers `NeedsConfirmation`.
+    pub delete_hosted: u32,
+}
+message!(0x10 Deregister);
+
+/// The answer to [`Deregister`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deregistered {
+    /// Topics that were deleted.
+    pub deleted: u32,
+}
+message!(0x10 Deregistered);
+
+/// Operator only: frees a peer's name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forget {
+    /// The name.
+    pub name: PeerName,
+    /// Keep its topics: the next key that registers the name from the same storage hosts again.
+    pub keep_topics: bool,
+}
+message!(0x11 Forget);
+
+/// The answer to [`Forget`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Topics that were deleted.
+    pub deleted: u32,
+    /// Topics that wait for the name's next key.
+    pub kept: u32,
+}
+message!(0x11 Forgotten);
+
+/// Asks the index about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndexStatus {}
+message!(0x12 IndexStatus);
+
+/// The answer to [`IndexStatus`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndexStatusReply {
+    /// The program's version.
+    pub version: String,
+    /// When it started.
+    pub started: UnixMicros,
+    /// Registered peers.
+    pub peers: u64,
+    /// Peers with a live session.
+    pub live: u64,
+    /// Topics.
+    pub topics: u64,
+    /// Subscriptions.
+    pub subscriptions: u64,
+}
+message!(0x12 IndexStatusReply);
+
+// ---- sessions of hosting peers ----
+
+/// Opens the session of a hosting peer. The stream stays open and carries [`Heartbeat`] up,
+/// [`HeartbeatAck`] and [`SessionEnd`] down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionOpen {
+    /// Random per start of the process; a new one raises the incarnation and fences the older session.
+    pub boot: BootId,
+    /// Random per data folder.
+    pub storage: StorageId,
+    /// Where it listens; an unspecified IP is replaced by the address that the index observes.
+    pub addresses: Vec<SocketAddr>,
+    /// The program's version.
+    pub version: String,
+}
+message!(0x20 SessionOpen, addresses <= limits::PEER_ADDRESSES);
+
+/// The answer to [`SessionOpen`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionOpened {
+    /// Names the session on the other two streams.
+    pub session: SessionId,
+    /// The peer's incarnation from now on.
+    pub incarnation: Incarnation,
+    /// How often to send a heartbeat, ms.
+    pub heartbeat_ms: u32,
+    /// L: how long a host may act after sending a heartbeat that was answered, ms.
+    pub lease_ms: u32,
+    /// The addresses as the index will give them out.
+    pub advertised: Vec<SocketAddr>,
+}
+message!(0x20 SessionOpened);
+
+/// "I live." Sent on the stream of [`SessionOpen`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Counts up.
+    pub serial: u64,
+}
+message!(0x23 Heartbeat);
+
+/// "I heard heartbeat `serial`."
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatAck {
+    /// The heartbeat's.
+    pub serial: u64,
+}
+message!(0x23 HeartbeatAck);
+
+/// The index ends the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionEnd {
+    /// A newer process under the same key opened one.
+    Fenced,
+    /// The peer was deregistered, by itself or by the operator.
+    Deregistered,
+    /// The index stops; come back.
+    ShuttingDown,
+    /// Too many heartbeats were missing; come back.
+    Expired,
+}
+message!(0x24 SessionEnd);
+
+/// Opens the stream of assignments: [`Assign`] down, [`Assigned`] up. The first frames hold all
+/// assignments of the peer, later ones the changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionAssignments {
+    /// The session.
+    pub session: SessionId,
+}
+message!(0x21 SessionAssignments);
+
+/// The answer to [`SessionAssignments`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssignmentsOpened {}
+message!(0x21 AssignmentsOpened);
+
+/// What the peer shall hold, a part of the full list or a change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assign {
+    /// Counts frames of this stream; to be named in [`Assigned`].
+    pub revision: u64,
+    /// Whether this frame ends the full list.
+    pub full_list_ends: bool,
+    /// The entries, at most [`limits::ASSIGNMENTS_PER_FRAME`].
+    pub assignments: Vec<Assignment>,
+}
+message!(0x25 Assign, assignments <= limits::ASSIGNMENTS_PER_FRAME);
+
+/// One assignment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Assignment {
+    /// Host this topic. Numbers after this one are replication's (docs/WIRE.md).
+    Host {
+        /// Its id.
+        topic: TopicId,
+        /// Its name.
+        name: TopicName,
+        /// Its grant.
+        grant: u32,
+        /// Its settings.
+        settings: TopicSettings,
+    },
+    /// The topic is deleted: an explicit tombstone, the only reason to erase data.
+    Erase {
+        /// Its id.
+        topic: TopicId,
+    },
+}
+
+/// The peer has durably done the frame of this revision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The frame's revision.
+    pub revision: u64,
+    /// What it could not take, and why.
+    pub refused: Vec<(TopicId, super::ErrorReply)>,
+}
+message!(0x25 Assigned, refused <= limits::ASSIGNMENTS_PER_FRAME);
+
+/// Opens the stream of reports: [`Report`] up, [`ReportAck`] down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionReports {
+    /// The session.
+    pub session: SessionId,
+}
+message!(0x22 SessionReports);
+
+/// The answer to [`SessionReports`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportsOpened {}
+message!(0x22 ReportsOpened);
+
+/// Metadata of topics that changed since the last report, at most once a second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Counts up.
+    pub serial: u64,
+    /// At most [`limits::REPORTS_PER_FRAME`].
+    pub topics: Vec<(TopicId, TopicMetadata)>,
+}
+message!(0x26 Report, topics <= limits::REPORTS_PER_FRAME);
+
+/// "I have report `serial`."
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportAck {
+    /// The report's.
+    pub serial: u64,
+}
+message!(0x26 ReportAck);
