@@ -3,5 +3,6 @@
 
 pub mod clock;
 pub mod limits;
+pub mod transport;
 pub mod types;
 pub mod wire;
