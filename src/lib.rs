@@ -1,6 +1,7 @@
 //! Waypost: durable publish/subscribe over QUIC without a broker in the data path.
 #![deny(missing_docs)]
 
+pub mod client;
 pub mod clock;
 pub mod limits;
 pub mod transport;

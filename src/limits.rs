@@ -47,6 +47,12 @@ pub const PRODUCERS_PER_TOPIC: usize = 1_024;
 /// (sequence, offset) ranges remembered per producer of a topic: the largest in-flight window.
 pub const RANGES_PER_PRODUCER: usize = 1_024;
 
+/// Appends of one stream that wait for their answer: the dedupe window of one producer, so that any
+/// of them can be sent again.
+pub const APPENDS_PER_STREAM: usize = RANGES_PER_PRODUCER;
+/// Topics on one follow stream: a replica of a large host follows all of its topics on one.
+pub const SLOTS_PER_STREAM: usize = 1 << 20;
+
 /// UDP ports probed from `base_port` up.
 pub const PROBED_PORTS: u16 = 256;
 

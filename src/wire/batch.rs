@@ -130,6 +130,16 @@ pub enum BatchError {
         /// The flags seen.
         found: u16,
     },
+    /// A batch that does not continue where the one before ended.
+    #[error("a batch with messages {first} to {end} (exclusive) came where {expected} was due")]
+    Discontinuous {
+        /// The offset that was due.
+        expected: Offset,
+        /// Its first offset.
+        first: Offset,
+        /// The offset after its last.
+        end: Offset,
+    },
     /// The records region does not hold `count` records.
     #[error("record {index} of the batch is malformed: {what}")]
     Record {

@@ -1,0 +1,176 @@
+//! Calls to the host of a topic: find it, show the pass, and on trouble do what the answer's retry
+//! class says, within the client's patience.
+
+use bytes::Bytes;
+
+use super::Client;
+use super::backoff::Backoff;
+use super::error::ClientError;
+use crate::clock;
+use crate::transport::{CallError, ConnectError, Connection};
+use crate::types::TopicName;
+use crate::wire::index::{HostAddress, Lookup, Route};
+use crate::wire::peer::Present;
+use crate::wire::{ALPN_PEER, ErrorCode, Retry, frame};
+
+impl Client {
+    /// The route of a topic, from the cache unless `fresh` or doubted. While the index cannot be
+    /// reached, a doubted route is better than none.
+    pub async fn route(&self, topic: &TopicName, fresh: bool) -> Result<Route, ClientError> {
+        let cached = self.inner.routes.lock().get(topic).cloned();
+        if let Some(cached) = cached.as_ref().filter(|cached| !fresh && !cached.doubted) {
+            return Ok(cached.route.clone());
+        }
+        let lookup = Lookup {
+            name: topic.clone(),
+        };
+        let doing = format!("looking up topic '{topic}'");
+        match (self.inner.index.call(&doing, &lookup, true).await, cached) {
+            (Ok(route), _) => {
+                self.learn_route(topic, route.clone());
+                Ok(route)
+            }
+            (Err(error), _) if error.code() == Some(ErrorCode::TopicNotFound) => {
+                self.inner.routes.lock().forget(topic);
+                self.save_routes(false);
+                Err(error)
+            }
+            (Err(ClientError::IndexUnreachable { .. }), Some(cached)) => Ok(cached.route),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Remembers a route that the index gave.
+    pub(crate) fn learn_route(&self, topic: &TopicName, route: Route) {
+        self.inner.routes.lock().learn(topic.clone(), route);
+        self.save_routes(false);
+    }
+
+    /// Something spoke against the cached route.
+    pub(crate) fn doubt_route(&self, topic: &TopicName) {
+        self.inner.routes.lock().doubt(topic);
+    }
+
+    /// A connection to a host that shows it our pass.
+    pub(crate) async fn host_connection(
+        &self,
+        topic: &TopicName,
+        host: &HostAddress,
+    ) -> Result<Connection, ClientError> {
+        let present = self.present().await?;
+        let pool = &self.inner.pool;
+        pool.get(host.fingerprint, &host.addresses, ALPN_PEER, Some(present))
+            .await
+            .map_err(|source| ClientError::HostUnreachable {
+                topic: topic.clone(),
+                peer: host.name.clone(),
+                source,
+            })
+    }
+
+    async fn present(&self) -> Result<Bytes, ClientError> {
+        let pass = match self.inner.index.pass() {
+            Some(pass) => pass,
+            None => self.inner.index.renew_pass().await?,
+        };
+        Ok(frame::encode(&Present { pass }))
+    }
+
+    /// Calls `call` with a connection to the topic's host until it succeeds, the answer says that
+    /// trying again will not help, or the patience is used up. `call` may therefore run several
+    /// times; it must be repeatable.
+    pub(crate) async fn on_host<T>(
+        &self,
+        topic: &TopicName,
+        doing: &str,
+        call: impl AsyncFn(&Connection, &Route) -> Result<T, CallError>,
+    ) -> Result<T, ClientError> {
+        let started = clock::mono_now();
+        let patience = self.inner.host_patience;
+        let mut backoff = Backoff::default();
+        loop {
+            let failed = match self.try_on_host(topic, doing, &call).await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again(error)) => error,
+            };
+            let pause = backoff.next(rand::random());
+            let now = clock::mono_now();
+            if now.plus(pause) > started.plus(patience) {
+                return Err(ClientError::TimedOut {
+                    doing: doing.to_owned(),
+                    after: now.since(started),
+                    last: Some(Box::new(failed)),
+                });
+            }
+            tracing::debug!(%topic, error = %failed, ?pause, "trying again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn try_on_host<T>(
+        &self,
+        topic: &TopicName,
+        doing: &str,
+        call: &impl AsyncFn(&Connection, &Route) -> Result<T, CallError>,
+    ) -> Result<T, Failure> {
+        let route = self.route(topic, false).await.map_err(Failure::Final)?;
+        let connection = match self.host_connection(topic, &route.host).await {
+            Ok(connection) => connection,
+            Err(error @ ClientError::HostUnreachable { .. }) => {
+                self.doubt_route(topic);
+                return Err(unreachable(error));
+            }
+            Err(error) => return Err(Failure::Final(error)),
+        };
+        match call(&connection, &route).await {
+            Ok(value) => Ok(value),
+            Err(error) => self.judge(topic, doing, &route, error).await,
+        }
+    }
+
+    /// Does what the failed call's retry class demands before a next try.
+    async fn judge<T>(
+        &self,
+        topic: &TopicName,
+        doing: &str,
+        route: &Route,
+        error: CallError,
+    ) -> Result<T, Failure> {
+        match error.retry() {
+            Retry::Never => Err(Failure::Final(ClientError::call(doing, error))),
+            Retry::Later => Err(Failure::Again(ClientError::call(doing, error))),
+            Retry::FreshRoute => {
+                self.doubt_route(topic);
+                Err(Failure::Again(ClientError::call(doing, error)))
+            }
+            Retry::FreshPass => {
+                self.inner.pool.forget(route.host.fingerprint);
+                self.inner
+                    .index
+                    .renew_pass()
+                    .await
+                    .map_err(Failure::Final)?;
+                Err(Failure::Again(ClientError::call(doing, error)))
+            }
+        }
+    }
+}
+
+enum Failure {
+    /// Trying again will not help.
+    Final(ClientError),
+    /// Worth another try.
+    Again(ClientError),
+}
+
+/// A host that refuses us for good is final; one that is away may come back.
+fn unreachable(error: ClientError) -> Failure {
+    match &error {
+        ClientError::HostUnreachable {
+            source: ConnectError::Refused { reply, .. },
+            ..
+        } if reply.retry == Retry::Never => Failure::Final(error),
+        _ => Failure::Again(error),
+    }
+}

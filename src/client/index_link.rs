@@ -1,0 +1,302 @@
+//! The connection to the index: dialled when needed, pinned, registered, made again on loss.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Mutex as SingleFlight;
+
+use super::address::IndexAddress;
+use super::backoff::Backoff;
+use super::error::ClientError;
+use super::state::{StateDir, StoredPass};
+use crate::clock;
+use crate::transport::{CallError, ConnectError, Connection, Endpoint, Expect, KnownIndex};
+use crate::types::{Fingerprint, PeerName};
+use crate::wire::Request;
+use crate::wire::index::{Register, Registered};
+use crate::wire::pass::SignedPass;
+use crate::wire::{ALPN_INDEX, ErrorCode, Retry};
+use std::time::Duration;
+
+/// Where to find the index and who calls.
+#[derive(Debug, Clone)]
+pub struct IndexLinkOptions {
+    /// Addresses to try, in order.
+    pub addresses: Vec<IndexAddress>,
+    /// Pins made on first use; `None`: an index without a pinned key is trusted for this process.
+    pub known: Option<KnownIndex>,
+    /// The name to register under; `None`: the operator, who does not register.
+    pub name: Option<PeerName>,
+    /// How long a call keeps trying to reach an index that does not answer.
+    pub patience: Duration,
+}
+
+/// The index as one client sees it. Clones share the connection.
+#[derive(Clone)]
+pub struct IndexLink {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    endpoint: Endpoint,
+    options: IndexLinkOptions,
+    state: StateDir,
+    /// One dial at a time: whoever comes second waits for the first and uses its connection.
+    connection: SingleFlight<Option<Connection>>,
+    pass: Mutex<Option<StoredPass>>,
+    registered: Mutex<Option<Registered>>,
+}
+
+impl IndexLink {
+    /// A link that keeps no state on disk.
+    pub fn new(endpoint: Endpoint, options: IndexLinkOptions) -> Self {
+        Self::with_state(endpoint, options, StateDir::new(None))
+    }
+
+    pub(super) fn with_state(
+        endpoint: Endpoint,
+        options: IndexLinkOptions,
+        state: StateDir,
+    ) -> Self {
+        let pass = state.pass();
+        IndexLink {
+            inner: Arc::new(Inner {
+                endpoint,
+                options,
+                state,
+                connection: SingleFlight::new(None),
+                pass: Mutex::new(pass),
+                registered: Mutex::new(None),
+            }),
+        }
+    }
+
+    /// The reply to this link's last registration.
+    pub fn registered(&self) -> Option<Registered> {
+        self.inner.registered.lock().clone()
+    }
+
+    /// The index's key as far as it is pinned.
+    pub fn pinned(&self) -> Result<Option<Fingerprint>, ClientError> {
+        for address in &self.inner.options.addresses {
+            if let Some(expected) = self.expected(address)? {
+                return Ok(Some(expected));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the index is sought, for messages.
+    pub fn address(&self) -> String {
+        let addresses = &self.inner.options.addresses;
+        addresses
+            .iter()
+            .map(IndexAddress::host_port)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// A pass that is still valid, from a registration or from disk.
+    pub fn pass(&self) -> Option<SignedPass> {
+        let stored = self.inner.pass.lock();
+        let pass = &stored.as_ref()?.pass;
+        let body = pass.read_body().ok()?;
+        let ours = body.fingerprint == self.inner.endpoint.identity().fingerprint();
+        (ours && body.expires > clock::wall_now()).then(|| pass.clone())
+    }
+
+    /// Registers anew, for a fresh pass.
+    pub async fn renew_pass(&self) -> Result<SignedPass, ClientError> {
+        let connection = self.connection().await?;
+        self.register(&connection).await?;
+        self.pass().ok_or(ClientError::Closed)
+    }
+
+    /// The connection, dialled and registered. Cancellation safe.
+    pub async fn connection(&self) -> Result<Connection, ClientError> {
+        let mut current = self.inner.connection.lock().await;
+        if let Some(connection) = current.as_ref().filter(|c| !c.is_closed()) {
+            return Ok(connection.clone());
+        }
+        *current = None;
+        let connection = self.dial().await?;
+        self.register(&connection).await?;
+        *current = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Sends a request. One that may be repeated without harm is sent again when the connection
+    /// breaks, within the patience; any other only if it certainly has not been sent.
+    pub async fn call<R: Request>(
+        &self,
+        doing: &str,
+        request: &R,
+        repeatable: bool,
+    ) -> Result<R::Reply, ClientError> {
+        let deadline = clock::mono_now().plus(self.inner.options.patience);
+        let mut backoff = Backoff::default();
+        loop {
+            let failed = match self.connection().await {
+                Ok(connection) => match connection.request(request).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(error) => {
+                        let fresh = self.may_repeat(&error, repeatable, &connection).await?;
+                        let error = ClientError::call(doing, error);
+                        if !fresh {
+                            return Err(error);
+                        }
+                        error
+                    }
+                },
+                Err(error) if is_unreachable(&error) => error,
+                Err(error) => return Err(error),
+            };
+            let pause = backoff.next(rand::random());
+            if clock::mono_now().plus(pause) > deadline {
+                return Err(failed);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn may_repeat(
+        &self,
+        error: &CallError,
+        repeatable: bool,
+        connection: &Connection,
+    ) -> Result<bool, ClientError> {
+        Ok(match error {
+            CallError::Remote(reply) if reply.code() == ErrorCode::NotRegistered => {
+                self.register(connection).await?;
+                true
+            }
+            CallError::Remote(reply) if reply.code() == ErrorCode::ShuttingDown => repeatable,
+            CallError::Remote(reply) => repeatable && reply.retry == Retry::Later,
+            error => repeatable && error.is_connection_lost(),
+        })
+    }
+
+    fn expected(&self, address: &IndexAddress) -> Result<Option<Fingerprint>, ClientError> {
+        match (&address.fingerprint, &self.inner.options.known) {
+            (Some(fingerprint), _) => Ok(Some(*fingerprint)),
+            (None, Some(known)) => Ok(known.get(&address.host_port())?),
+            (None, None) => Ok(None),
+        }
+    }
+
+    async fn dial(&self) -> Result<Connection, ClientError> {
+        let mut failed = None;
+        for address in &self.inner.options.addresses {
+            match self.dial_address(address).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) if is_unreachable(&error) => failed = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failed.unwrap_or(ClientError::Closed))
+    }
+
+    async fn dial_address(&self, address: &IndexAddress) -> Result<Connection, ClientError> {
+        let expected = self.expected(address)?;
+        let mut failed = None;
+        for resolved in resolve(address).await? {
+            let expect = expected.map_or(Expect::AnyKey, Expect::Key);
+            match self
+                .inner
+                .endpoint
+                .connect(resolved, ALPN_INDEX, expect)
+                .await
+            {
+                Ok(connection) => {
+                    self.pin(address, expected, &connection)?;
+                    return Ok(connection);
+                }
+                Err(ConnectError::KeyMismatch {
+                    expected, found, ..
+                }) => {
+                    return Err(self.changed_key(address, expected, found));
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(ClientError::IndexUnreachable {
+            address: address.host_port(),
+            source: failed.unwrap_or(ConnectError::Local {
+                addr: SocketAddr::from(([0, 0, 0, 0], address.port)),
+                detail: format!("{} resolves to no address", address.host),
+            }),
+        })
+    }
+
+    /// Records a key that was trusted on first use.
+    fn pin(
+        &self,
+        address: &IndexAddress,
+        expected: Option<Fingerprint>,
+        connection: &Connection,
+    ) -> Result<(), ClientError> {
+        match &self.inner.options.known {
+            Some(known) if expected.is_none() => {
+                known.record(&address.host_port(), connection.peer())?;
+                tracing::info!(
+                    index = %address.host_port(), key = %connection.peer(),
+                    "trusting the index's key on first use; recorded in certs/known_index"
+                );
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn changed_key(
+        &self,
+        address: &IndexAddress,
+        expected: Fingerprint,
+        found: Fingerprint,
+    ) -> ClientError {
+        let known = self.inner.options.known.clone();
+        let known = known.unwrap_or_else(|| KnownIndex::new(std::path::Path::new("certs")));
+        known.mismatch(&address.host_port(), expected, found).into()
+    }
+
+    async fn register(&self, connection: &Connection) -> Result<(), ClientError> {
+        let Some(name) = &self.inner.options.name else {
+            return Ok(());
+        };
+        let request = Register {
+            name: name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let registered = connection
+            .request(&request)
+            .await
+            .map_err(|error| ClientError::call(format!("registering peer {name}"), error))?;
+        let stored = StoredPass::new(connection.peer(), registered.pass.clone());
+        self.inner.state.save_pass(&stored)?;
+        *self.inner.pass.lock() = Some(stored);
+        *self.inner.registered.lock() = Some(registered);
+        Ok(())
+    }
+}
+
+fn is_unreachable(error: &ClientError) -> bool {
+    match error {
+        ClientError::IndexUnreachable { source, .. } => !matches!(
+            source,
+            ConnectError::Refused { reply, .. } if reply.retry == Retry::Never
+        ),
+        ClientError::Broken { source, .. } => source.is_connection_lost(),
+        _ => false,
+    }
+}
+
+async fn resolve(address: &IndexAddress) -> Result<Vec<SocketAddr>, ClientError> {
+    let resolved = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    resolved
+        .map(Iterator::collect)
+        .map_err(|source| ClientError::Resolve {
+            host: address.host.clone(),
+            source,
+        })
+}

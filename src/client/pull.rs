@@ -1,0 +1,267 @@
+//! Pull: what is new since a position; and setting positions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Client;
+use super::error::ClientError;
+use super::message::Delivery;
+use crate::limits;
+use crate::transport::{CallError, Connection, FrameReceiver};
+use crate::types::{Group, Offset, TopicId, TopicName};
+use crate::wire::Message;
+use crate::wire::batch::{self, BatchError};
+use crate::wire::index::Route;
+use crate::wire::peer::{
+    Commit, Data, PositionValue, Pull, PullStarted, ReadFrom, TopicState, TopicStatus,
+};
+use crate::wire::{DecodeError, ErrorReply};
+
+/// Data of a pull must keep coming; this long without any is a failure.
+const DATA_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A position in a topic: what is read next, and the sequence of the commit that set it.
+pub type Position = PositionValue;
+
+/// What to pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullOptions {
+    /// Where to start.
+    pub from: ReadFrom,
+    /// The consumer group whose position is read and later committed.
+    pub group: Group,
+    /// Messages at most.
+    pub max_messages: u64,
+    /// Bytes of batches at most, about; at least one batch comes if there is one.
+    pub max_bytes: u64,
+    /// How long to wait for a first message.
+    pub wait: Duration,
+}
+
+impl Default for PullOptions {
+    /// Everything since the default group's position, without waiting; at most 64 MiB at a time.
+    fn default() -> Self {
+        PullOptions {
+            from: ReadFrom::Position(Group::default()),
+            group: Group::default(),
+            max_messages: u64::MAX,
+            max_bytes: 64 << 20,
+            wait: Duration::ZERO,
+        }
+    }
+}
+
+/// What a pull brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The messages.
+    pub delivery: Delivery,
+    /// The position as it was before; `None`: none was set yet.
+    pub position: Option<Position>,
+    /// Earliest offset kept.
+    pub start: Offset,
+    /// The group that was read.
+    pub group: Group,
+    /// The id of the topic that was read: a position is set for this life of the topic only.
+    pub topic: TopicId,
+}
+
+impl Client {
+    /// Reads what is there. The position stays until [`Client::commit`]. Repeats itself when the
+    /// host is lost in the middle. Cancellation safe: nothing is changed anywhere.
+    pub async fn pull(
+        &self,
+        topic: &TopicName,
+        options: &PullOptions,
+    ) -> Result<Pulled, ClientError> {
+        let doing = format!("pulling from topic '{topic}'");
+        let raw = self
+            .on_host(topic, &doing, async |connection, route| {
+                pull_once(connection, route, options).await
+            })
+            .await?;
+        raw.into_pulled(topic, options)
+            .map_err(|source| ClientError::BadData {
+                topic: topic.clone(),
+                source,
+            })
+    }
+
+    /// Moves the position behind what was pulled. Answers the position as it stands then, which is
+    /// another one if someone else of the same identity and group was further on.
+    pub async fn commit(
+        &self,
+        topic: &TopicName,
+        pulled: &Pulled,
+    ) -> Result<Position, ClientError> {
+        let sequence = pulled.position.map_or(0, |position| position.sequence);
+        let position = Position {
+            next: pulled.delivery.next,
+            sequence: sequence + 1,
+        };
+        self.commit_position(topic, pulled.topic, &pulled.group, position, false)
+            .await
+    }
+
+    /// Sets a position; `reset` allows it to go back. If another writer was later (its sequence is
+    /// at or above ours) but lies behind, the commit is sent once more above its sequence.
+    pub async fn commit_position(
+        &self,
+        topic: &TopicName,
+        id: TopicId,
+        group: &Group,
+        position: Position,
+        reset: bool,
+    ) -> Result<Position, ClientError> {
+        let mut wanted = position;
+        loop {
+            let standing = self.commit_once(topic, id, group, wanted, reset).await?;
+            let overtaken = standing.sequence >= wanted.sequence && standing != wanted;
+            if !overtaken || (standing.next >= wanted.next && !reset) {
+                return Ok(standing);
+            }
+            wanted.sequence = standing.sequence + 1;
+        }
+    }
+
+    async fn commit_once(
+        &self,
+        topic: &TopicName,
+        id: TopicId,
+        group: &Group,
+        position: Position,
+        reset: bool,
+    ) -> Result<Position, ClientError> {
+        let doing = format!("committing the position in topic '{topic}'");
+        let committed = self
+            .on_host(topic, &doing, async |connection, route| {
+                let request = Commit {
+                    topic: id,
+                    epoch: route.epoch,
+                    group: group.clone(),
+                    position,
+                    reset,
+                };
+                connection.request(&request).await
+            })
+            .await?;
+        Ok(committed.position)
+    }
+
+    /// The state of a topic at its host, with the caller's position in `group`.
+    pub async fn topic_state(
+        &self,
+        topic: &TopicName,
+        group: &Group,
+    ) -> Result<TopicState, ClientError> {
+        let doing = format!("asking for the state of topic '{topic}'");
+        self.on_host(topic, &doing, async |connection, route| {
+            let request = TopicStatus {
+                topics: vec![(route.topic, group.clone())],
+            };
+            let reply = connection.request(&request).await?;
+            let state = reply.topics.first().copied().flatten();
+            state.ok_or_else(|| {
+                let detail = "the peer does not host the topic";
+                CallError::Remote(ErrorReply::new(crate::wire::ErrorCode::NotHost, detail))
+            })
+        })
+        .await
+    }
+}
+
+/// What came over the wire, before it is verified.
+struct RawPull {
+    started: PullStarted,
+    topic: TopicId,
+    end: Offset,
+    batches: Vec<Bytes>,
+}
+
+impl RawPull {
+    fn into_pulled(self, topic: &TopicName, options: &PullOptions) -> Result<Pulled, BatchError> {
+        let from = self.started.from;
+        let mut delivery = Delivery::verified(topic, from, self.end, self.batches)?;
+        // Batches come whole; what is over the wish is left for the next pull.
+        delivery.limit(options.max_messages);
+        Ok(Pulled {
+            delivery,
+            position: self.started.position,
+            start: self.started.start,
+            group: options.group.clone(),
+            topic: self.topic,
+        })
+    }
+}
+
+async fn pull_once(
+    connection: &Connection,
+    route: &Route,
+    options: &PullOptions,
+) -> Result<RawPull, CallError> {
+    let request = Pull {
+        topic: route.topic,
+        epoch: route.epoch,
+        from: options.from.clone(),
+        max_bytes: options.max_bytes,
+        max_messages: options.max_messages,
+        wait_ms: u32::try_from(options.wait.as_millis()).unwrap_or(u32::MAX),
+        group: options.group.clone(),
+    };
+    let (mut sender, mut receiver) = connection.open(&request).await?;
+    sender.finish();
+    receiver.set_max(limits::FRAME_BYTES);
+    let patience = options.wait + DATA_TIMEOUT;
+    let started: PullStarted = match receiver.next_within(patience).await? {
+        Some(frame) if frame.kind == ErrorReply::KIND => return Err(remote(&frame)?),
+        Some(frame) => frame.decode()?,
+        None => {
+            let expected = PullStarted::NAME;
+            return Err(DecodeError::Ended { expected }.into());
+        }
+    };
+    let (end, batches) = read_data(&mut receiver, started.end).await?;
+    Ok(RawPull {
+        started,
+        topic: route.topic,
+        end,
+        batches,
+    })
+}
+
+async fn read_data(
+    receiver: &mut FrameReceiver,
+    end: Offset,
+) -> Result<(Offset, Vec<Bytes>), CallError> {
+    let mut batches = vec![];
+    let mut end = end;
+    while let Some(frame) = receiver.next_within(DATA_TIMEOUT).await? {
+        if frame.kind == ErrorReply::KIND {
+            return Err(remote(&frame)?);
+        }
+        let (data, payload) = frame.decode_with_payload::<Data>()?;
+        end = end.max(data.end);
+        split_batches(payload, &mut batches)?;
+    }
+    Ok((end, batches))
+}
+
+/// Cuts a Data frame's payload into batches.
+pub(super) fn split_batches(payload: Bytes, batches: &mut Vec<Bytes>) -> Result<(), CallError> {
+    let mut rest = payload;
+    while let Some((first, after)) = batch::split_first(&rest).map_err(bad_batch)? {
+        batches.push(first);
+        rest = after;
+    }
+    Ok(())
+}
+
+fn bad_batch(error: BatchError) -> CallError {
+    let code = crate::wire::ErrorCode::CorruptBatch;
+    CallError::Remote(ErrorReply::new(code, error.to_string()))
+}
+
+fn remote(frame: &crate::wire::Frame) -> Result<CallError, CallError> {
+    Ok(CallError::Remote(frame.decode::<ErrorReply>()?))
+}

@@ -1,0 +1,135 @@
+//! The cache of routes. Pure but for what [`super::state`] stores.
+
+use hashbrown::HashMap;
+
+use crate::types::TopicName;
+use crate::wire::index::Route;
+
+/// Routes kept on disk; a one-shot command needs one, a script some.
+const KEPT_ON_DISK: usize = 1_024;
+/// Routes kept in memory; beyond it the cache starts over.
+const KEPT: usize = 1 << 20;
+
+/// A cached route.
+#[derive(Debug, Clone)]
+pub(super) struct Cached {
+    pub(super) route: Route,
+    /// Something spoke against it. It is still what there is while the index is down.
+    pub(super) doubted: bool,
+}
+
+/// Routes by topic name.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    routes: HashMap<TopicName, Cached>,
+    changed: bool,
+}
+
+impl Routes {
+    pub(super) fn new(stored: Vec<(TopicName, Route)>) -> Self {
+        let routes = stored
+            .into_iter()
+            .map(|(name, route)| {
+                (
+                    name,
+                    Cached {
+                        route,
+                        doubted: false,
+                    },
+                )
+            })
+            .collect();
+        Routes {
+            routes,
+            changed: false,
+        }
+    }
+
+    pub(super) fn get(&self, topic: &TopicName) -> Option<&Cached> {
+        self.routes.get(topic)
+    }
+
+    /// Remembers a route that the index gave just now.
+    pub(super) fn learn(&mut self, topic: TopicName, route: Route) {
+        if self.routes.len() >= KEPT {
+            self.routes.clear();
+        }
+        let known = self.routes.get(&topic);
+        if known.is_none_or(|cached| cached.route != route) {
+            self.changed = true;
+        }
+        self.routes.insert(
+            topic,
+            Cached {
+                route,
+                doubted: false,
+            },
+        );
+    }
+
+    /// Something spoke against the route: look it up afresh before the next use.
+    pub(super) fn doubt(&mut self, topic: &TopicName) {
+        if let Some(cached) = self.routes.get_mut(topic) {
+            cached.doubted = true;
+        }
+    }
+
+    /// The topic does not exist.
+    pub(super) fn forget(&mut self, topic: &TopicName) {
+        self.changed |= self.routes.remove(topic).is_some();
+    }
+
+    /// What is to be written to disk, if anything changed since the last call.
+    pub(super) fn take_changed(&mut self) -> Option<Vec<(TopicName, Route)>> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let routes = self.routes.iter().take(KEPT_ON_DISK);
+        Some(
+            routes
+                .map(|(name, cached)| (name.clone(), cached.route.clone()))
+                .collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Epoch, Fingerprint, PeerName, TopicId};
+    use crate::wire::index::HostAddress;
+
+    fn route(grant: u32) -> Route {
+        Route {
+            topic: TopicId([1; 16]),
+            epoch: Epoch {
+                grant,
+                incarnation: 1,
+            },
+            host: HostAddress {
+                fingerprint: Fingerprint([2; 32]),
+                name: PeerName::new("1").unwrap(),
+                addresses: vec![],
+                live: true,
+            },
+        }
+    }
+
+    #[test]
+    fn only_changes_are_written() {
+        let topic = TopicName::new("T1").unwrap();
+        let mut routes = Routes::new(vec![(topic.clone(), route(1))]);
+        routes.learn(topic.clone(), route(1));
+        assert!(routes.take_changed().is_none());
+        routes.doubt(&topic);
+        assert!(routes.get(&topic).unwrap().doubted);
+        routes.learn(topic.clone(), route(2));
+        assert!(!routes.get(&topic).unwrap().doubted);
+        assert_eq!(
+            routes.take_changed().unwrap(),
+            vec![(topic.clone(), route(2))]
+        );
+        routes.forget(&topic);
+        assert_eq!(routes.take_changed().unwrap(), vec![]);
+    }
+}

@@ -1,0 +1,219 @@
+//! Appends: verified, handed to the journal, answered when durable.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::host::{Caller, Host, journal_stopped};
+use super::traffic::Direction;
+use crate::journal::{self, Command, CompletionQueue, Done, Outcome, Refusal};
+use crate::limits;
+use crate::transport::{CallError, FrameReceiver, FrameSender};
+use crate::types::{Epoch, TopicId};
+use crate::wire::batch::{self, BatchError};
+use crate::wire::peer::{
+    Achieved, Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended,
+};
+use crate::wire::{ErrorCode, ErrorReply};
+
+/// One copy, of which one is wanted: what a host without replicas achieves.
+const ONE_COPY: Achieved = Achieved { durable: 1, of: 1 };
+
+/// Serves an append on its own stream.
+pub(super) async fn single(
+    host: &Host,
+    caller: &Caller,
+    request: Append,
+    payload: Bytes,
+) -> Result<Appended, ErrorReply> {
+    let command = checked(request.topic, request.epoch, payload)?;
+    let (done, outcome) = oneshot::channel();
+    host.journal
+        .submit(command, Done::Oneshot(done))
+        .await
+        .map_err(|_| journal_stopped())?;
+    let appended = taken(outcome.await.map_err(|_| journal_stopped())?)?;
+    record(host, caller, request.topic, &appended);
+    Ok(Appended {
+        base: appended.base,
+        duplicate: appended.duplicate,
+        achieved: ONE_COPY,
+        durable_on: vec![host.me],
+    })
+}
+
+fn checked(topic: TopicId, epoch: Epoch, batch: Bytes) -> Result<Command, ErrorReply> {
+    let header = batch::verify(&batch).map_err(corrupt)?;
+    if header.topic != topic {
+        return Err(ErrorReply::new(
+            ErrorCode::CorruptBatch,
+            format!("a batch made for topic {} came for topic {topic}", header.topic),
+        ));
+    }
+    Ok(Command::Append { topic, epoch, batch })
+}
+
+fn corrupt(error: BatchError) -> ErrorReply {
+    let code = match error {
+        BatchError::Length { .. } | BatchError::Count { .. } => ErrorCode::TooLarge,
+        _ => ErrorCode::CorruptBatch,
+    };
+    ErrorReply::new(code, error.to_string())
+}
+
+fn taken(outcome: Outcome) -> Result<journal::Appended, ErrorReply> {
+    match outcome {
+        Outcome::Appended(appended) => Ok(appended),
+        Outcome::Refused(refusal) => Err(refused(&refusal)),
+        other => Err(ErrorReply::new(
+            ErrorCode::Internal,
+            format!("the journal answered an append with {other:?}"),
+        )),
+    }
+}
+
+/// What a refusal of the journal tells the caller.
+pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
+    let code = match refusal {
+        Refusal::UnknownTopic => ErrorCode::NotHost,
+        Refusal::StaleEpoch { .. } => ErrorCode::StaleEpoch,
+        Refusal::NotBooted => ErrorCode::NotReady,
+        Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
+        Refusal::UnknownProducer => ErrorCode::UnknownProducer,
+        Refusal::SequenceTooOld => ErrorCode::SequenceTooOld,
+        Refusal::StorageFull => ErrorCode::StorageFull,
+        Refusal::Damaged => ErrorCode::Damaged,
+        Refusal::Corrupt(_) => ErrorCode::CorruptBatch,
+    };
+    ErrorReply::new(code, refusal.to_string())
+}
+
+fn record(host: &Host, caller: &Caller, topic: TopicId, appended: &journal::Appended) {
+    if appended.duplicate {
+        return;
+    }
+    if let Some(topic) = host.journal.topic(topic) {
+        let count = u64::from(appended.count);
+        host.record_traffic(Direction::Sent, caller, &topic, appended.base, count);
+    }
+}
+
+/// Serves a stream of appends: one side reads and submits, the other writes answers as groups
+/// become durable. Either side's end ends both.
+pub(super) async fn stream(
+    host: Arc<Host>,
+    caller: Caller,
+    mut sender: FrameSender,
+    mut receiver: FrameReceiver,
+) {
+    if sender.send(&AppendStreamOpened {}).await.is_err() {
+        return;
+    }
+    let answers = Answers {
+        done: Arc::new(CompletionQueue::new()),
+        room: Semaphore::new(limits::APPENDS_PER_STREAM),
+    };
+    let (nacks, refused) = mpsc::channel(limits::APPENDS_PER_STREAM);
+    let submit = submit_all(&host, &answers, nacks, &mut receiver);
+    let answer = answer_all(&host, &caller, &answers, refused, &mut sender);
+    // A failed read still waits for the answers owed; a failed write ends the reading at once.
+    let served = tokio::try_join!(async { Ok(submit.await) }, answer);
+    if let Err(error) = served.and_then(|(read, ())| read) {
+        tracing::debug!(peer = %caller.name, %error, "append stream ended");
+    }
+    sender.finish();
+}
+
+/// What the two sides of an append stream share.
+struct Answers {
+    /// Filled by the journal's writer, once per group.
+    done: Arc<CompletionQueue>,
+    /// Permits of appends that are not answered yet.
+    room: Semaphore,
+}
+
+async fn submit_all(
+    host: &Host,
+    answers: &Answers,
+    nacks: mpsc::Sender<AppendNack>,
+    receiver: &mut FrameReceiver,
+) -> Result<(), CallError> {
+    receiver.set_max(limits::FRAME_BYTES);
+    while let Some(frame) = receiver.next().await? {
+        let (next, batch) = frame.decode_with_payload::<AppendNext>()?;
+        let Ok(permit) = answers.room.acquire().await else {
+            return Ok(());
+        };
+        permit.forget();
+        let submitted = match checked(next.topic, next.epoch, batch) {
+            Ok(command) => {
+                let done = Done::Queue(Arc::clone(&answers.done), next.ticket);
+                let submitted = host.journal.submit(command, done).await;
+                submitted.map_err(|_| journal_stopped())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = submitted {
+            let nack = AppendNack { ticket: next.ticket, error };
+            if nacks.send(nack).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn answer_all(
+    host: &Host,
+    caller: &Caller,
+    answers: &Answers,
+    mut nacks: mpsc::Receiver<AppendNack>,
+    sender: &mut FrameSender,
+) -> Result<(), CallError> {
+    let mut reading = true;
+    loop {
+        let everything = answers.room.available_permits() == limits::APPENDS_PER_STREAM;
+        if !reading && everything {
+            return Ok(());
+        }
+        let answered = tokio::select! {
+            outcomes = answers.done.wait() => {
+                for (ticket, outcome) in &outcomes {
+                    buffer_answer(host, caller, *ticket, outcome, sender);
+                }
+                outcomes.len()
+            }
+            nack = nacks.recv(), if reading => match nack {
+                Some(nack) => { sender.buffer(&nack); 1 }
+                None => { reading = false; 0 }
+            },
+        };
+        // If the caller does not take its answers, nothing is lost: it asks again and the dedupe
+        // answers.
+        sender.flush().await?;
+        answers.room.add_permits(answered);
+    }
+}
+
+fn buffer_answer(
+    host: &Host,
+    caller: &Caller,
+    ticket: u64,
+    outcome: &Outcome,
+    sender: &mut FrameSender,
+) {
+    match taken(outcome.clone()) {
+        Ok(appended) => {
+            record(host, caller, appended.topic, &appended);
+            sender.buffer(&AppendAck {
+                ticket,
+                base: appended.base,
+                duplicate: appended.duplicate,
+                achieved: ONE_COPY,
+            });
+        }
+        Err(error) => sender.buffer(&AppendNack { ticket, error }),
+    }
+}
+

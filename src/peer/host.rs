@@ -1,0 +1,309 @@
+//! The serving side of a peer: which request goes where, and who may ask.
+//!
+//! A connection's first stream shows the caller's pass; streams that come earlier wait for it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::traffic::{Direction, TrafficLog};
+use super::{append, follow, position, pull, tips::Tips};
+use crate::clock;
+use crate::journal::{Journal, TopicStat};
+use crate::limits;
+use crate::transport::{self, CallError, Connection, FrameReceiver, RequestStream, Service};
+use crate::types::{
+    BootId, Epoch, Fingerprint, Incarnation, Offset, PeerName, TopicId, UnixMicros,
+};
+use crate::wire::Message;
+use crate::wire::peer::{PeerRequest, PeerStatusReply, Present};
+use crate::wire::{ErrorCode, ErrorReply, Frame, WireRequest};
+
+/// What all request streams of a hosting peer share.
+pub(super) struct Host {
+    pub(super) journal: Journal,
+    pub(super) tips: Arc<Tips>,
+    pub(super) traffic: Mutex<TrafficLog>,
+    /// The pinned index, whose passes count.
+    pub(super) index: Fingerprint,
+    /// This peer.
+    pub(super) me: Fingerprint,
+    pub(super) boot: BootId,
+    pub(super) started: UnixMicros,
+    pub(super) state: Arc<HostState>,
+}
+
+/// What the control thread tells the serving side.
+#[derive(Default)]
+pub(super) struct HostState {
+    incarnation: std::sync::atomic::AtomicU32,
+    session: std::sync::atomic::AtomicBool,
+}
+
+impl HostState {
+    pub(super) fn set_incarnation(&self, incarnation: Incarnation) {
+        self.incarnation
+            .store(incarnation, std::sync::atomic::Ordering::Release);
+    }
+
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.incarnation.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    pub(super) fn set_session(&self, alive: bool) {
+        self.session.store(alive, std::sync::atomic::Ordering::Release);
+    }
+
+    pub(super) fn session(&self) -> bool {
+        self.session.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+/// Who is at the other end, once its pass was verified.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) name: PeerName,
+}
+
+/// The state of one accepted connection.
+pub(super) struct PeerConnection {
+    caller: watch::Sender<Option<Caller>>,
+}
+
+impl Host {
+    /// The topic if it is hosted here.
+    pub(super) fn topic(&self, id: TopicId) -> Result<TopicStat, ErrorReply> {
+        self.journal.topic(id).ok_or_else(|| {
+            ErrorReply::new(
+                ErrorCode::NotHost,
+                format!("this peer does not host the topic with id {id}"),
+            )
+        })
+    }
+
+    /// The epoch under which this peer appends to the topic.
+    pub(super) fn epoch(&self, topic: &TopicStat) -> Epoch {
+        Epoch {
+            grant: topic.grant,
+            incarnation: self.state.incarnation(),
+        }
+    }
+
+    /// Logs messages that a caller sent or retrieved.
+    pub(super) fn record_traffic(
+        &self,
+        direction: Direction,
+        caller: &Caller,
+        topic: &TopicStat,
+        first: Offset,
+        count: u64,
+    ) {
+        let now = clock::mono_now();
+        let line = self
+            .traffic
+            .lock()
+            .record(direction, &caller.name, &topic.name, first, count, now);
+        if let Some(line) = line {
+            line.log();
+        }
+    }
+
+    /// Logs what has been added up; called about once a second.
+    pub(super) fn flush_traffic(&self) {
+        let lines = self.traffic.lock().flush(clock::mono_now());
+        lines.iter().for_each(super::traffic::Line::log);
+    }
+
+    fn accept_pass(&self, connection: &Connection, frame: &Frame) -> Result<Caller, ErrorReply> {
+        let present: Present = frame.decode()?;
+        let body = transport::verify_pass(
+            &present.pass,
+            self.index,
+            connection.peer(),
+            clock::wall_now(),
+        )
+        .map_err(|error| ErrorReply::new(ErrorCode::BadPass, error.to_string()))?;
+        connection.raise_limits();
+        Ok(Caller {
+            fingerprint: body.fingerprint,
+            name: body.name,
+        })
+    }
+
+    /// Reads the request frame and knows its sender: verifies the pass if the stream starts with
+    /// one, else waits until another stream of the connection has shown it.
+    async fn identify(
+        &self,
+        state: &PeerConnection,
+        connection: &Connection,
+        first: Frame,
+        receiver: &mut FrameReceiver,
+    ) -> Result<(Caller, Frame), ErrorReply> {
+        if first.kind == Present::KIND {
+            let caller = self.accept_pass(connection, &first)?;
+            state.caller.send_replace(Some(caller.clone()));
+            receiver.set_max(limits::FRAME_BYTES);
+            let frame = receiver
+                .next_within(limits::REQUEST_BODY_TIMEOUT)
+                .await
+                .map_err(call_error)?
+                .ok_or_else(|| {
+                    ErrorReply::new(ErrorCode::Malformed, "the stream ended after the pass")
+                })?;
+            return Ok((caller, frame));
+        }
+        let mut caller = state.caller.subscribe();
+        let known = tokio::time::timeout(
+            limits::REQUEST_HEADER_TIMEOUT,
+            caller.wait_for(Option::is_some),
+        )
+        .await;
+        match known {
+            Ok(Ok(caller)) => match &*caller {
+                Some(caller) => Ok((caller.clone(), first)),
+                None => Err(no_pass()),
+            },
+            _ => Err(no_pass()),
+        }
+    }
+
+    async fn dispatch(
+        self: Arc<Self>,
+        caller: Caller,
+        frame: Frame,
+        connection: Connection,
+        stream: transport::Streams,
+    ) {
+        let (mut sender, receiver) = stream;
+        let (request, payload) = match decode(&frame) {
+            Ok(decoded) => decoded,
+            Err(error) => return finish(sender, Err::<PeerStatusReply, _>(error)).await,
+        };
+        tracing::trace!(peer = %caller.name, request = request.name(), "request");
+        match request {
+            PeerRequest::Append(request) => {
+                let reply = append::single(&self, &caller, request, payload).await;
+                finish(sender, reply).await;
+            }
+            PeerRequest::AppendStream(_) => {
+                append::stream(self, caller, sender, receiver).await;
+            }
+            PeerRequest::Pull(request) => {
+                let outcome = pull::serve(&self, &caller, &request, &mut sender).await;
+                pull::finish(sender, outcome).await;
+            }
+            PeerRequest::Follow(_) => {
+                follow::serve(self, caller, connection, sender, receiver).await;
+            }
+            PeerRequest::Commit(request) => {
+                finish(sender, position::commit(&self, &caller, request).await).await;
+            }
+            PeerRequest::TopicStatus(request) => {
+                finish(sender, Ok(position::statuses(&self, &caller, &request))).await;
+            }
+            PeerRequest::PeerStatus(_) => finish(sender, Ok(self.status())).await,
+        }
+    }
+
+    fn status(&self) -> PeerStatusReply {
+        let stats = self.journal.stats();
+        PeerStatusReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: self.boot,
+            storage: self.journal.storage_id(),
+            incarnation: self.state.incarnation(),
+            started: self.started,
+            topics: self.journal.topics().len() as u64,
+            journal_bytes: stats.disk_bytes,
+            storage_full: self.journal.is_full(),
+            session: self.state.session(),
+        }
+    }
+}
+
+fn no_pass() -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::BadPass,
+        "no pass was shown on this connection; its first stream must start with one",
+    )
+}
+
+fn decode(frame: &Frame) -> Result<(PeerRequest, Bytes), ErrorReply> {
+    let (request, payload) = PeerRequest::decode(frame)?;
+    if !payload.is_empty() && !matches!(request, PeerRequest::Append(_)) {
+        return Err(ErrorReply::new(
+            ErrorCode::Malformed,
+            format!("{} bytes follow the request {}", payload.len(), request.name()),
+        ));
+    }
+    Ok((request, payload))
+}
+
+/// What a failed read of a request tells its sender.
+pub(super) fn call_error(error: CallError) -> ErrorReply {
+    match error {
+        CallError::Remote(reply) => reply,
+        CallError::Decode(error) => error.into(),
+        other => ErrorReply::new(ErrorCode::TimedOut, other.to_string()),
+    }
+}
+
+/// What a stopped journal tells callers: the process is about to end.
+pub(super) fn journal_stopped() -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::ShuttingDown,
+        "the host's journal has stopped; nothing was acknowledged",
+    )
+}
+
+async fn finish<M: Message>(mut sender: transport::FrameSender, reply: Result<M, ErrorReply>) {
+    // An error here means that the caller has gone, which needs no answer.
+    let _ = match reply {
+        Ok(reply) => sender.send(&reply).await,
+        Err(error) => sender.send(&error).await,
+    };
+    sender.finish();
+}
+
+impl Service for Host {
+    type Conn = PeerConnection;
+
+    fn connected(&self, connection: &Connection, _alpn: &[u8]) -> Result<PeerConnection, ErrorReply> {
+        tracing::debug!(from = %connection.remote_addr(), key = %connection.peer(), "connection");
+        Ok(PeerConnection {
+            caller: watch::Sender::new(None),
+        })
+    }
+
+    async fn stream(
+        self: Arc<Self>,
+        state: Arc<PeerConnection>,
+        connection: Connection,
+        mut request: RequestStream,
+    ) {
+        if state.caller.borrow().is_some() {
+            request.set_max(limits::FRAME_BYTES);
+        }
+        let first = match request.first().await {
+            Ok(frame) => frame,
+            Err(CallError::ConnectionLost { .. }) => return,
+            Err(error) => return request.reply_error(&call_error(error)).await,
+        };
+        let (sender, mut receiver) = request.into_parts();
+        match self.identify(&state, &connection, first, &mut receiver).await {
+            Ok((caller, frame)) => {
+                self.dispatch(caller, frame, connection, (sender, receiver)).await;
+            }
+            Err(error) => finish(sender, Err::<PeerStatusReply, _>(error)).await,
+        }
+    }
+
+    fn disconnected(&self, _state: &PeerConnection) {}
+
+    fn known_at_once(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,111 @@
+//! Who waits at the tip of which topic.
+//!
+//! The journal's writer calls [`Tips::moved`] after each group; streams that follow those topics
+//! wake once per group, however many of their topics moved. Nothing is queued per message: a
+//! watcher remembers only *which* of its slots moved, so a stream that does not read costs a flag.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::types::TopicId;
+
+/// The slots of one waiting stream that moved since it last looked.
+#[derive(Debug, Default)]
+pub(super) struct Watcher {
+    moved: Mutex<Vec<u32>>,
+    wake: Notify,
+}
+
+impl Watcher {
+    /// Waits until at least one slot moved and takes them all; a slot stands once. Cancellation
+    /// safe: what is not taken stays.
+    pub(super) async fn wait(&self) -> Vec<u32> {
+        loop {
+            let moved = std::mem::take(&mut *self.moved.lock());
+            if !moved.is_empty() {
+                return moved;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn mark(&self, slot: u32) {
+        let mut moved = self.moved.lock();
+        if !moved.contains(&slot) {
+            moved.push(slot);
+        }
+        drop(moved);
+        self.wake.notify_one();
+    }
+}
+
+struct Watch {
+    watcher: Arc<Watcher>,
+    slot: u32,
+}
+
+/// The registry of watchers by topic.
+#[derive(Default)]
+pub(super) struct Tips {
+    topics: Mutex<HashMap<TopicId, Vec<Watch>>>,
+}
+
+impl Tips {
+    /// Adds a watch; the slot is marked whenever the topic moves.
+    pub(super) fn watch(&self, topic: TopicId, watcher: &Arc<Watcher>, slot: u32) {
+        self.topics.lock().entry(topic).or_default().push(Watch {
+            watcher: Arc::clone(watcher),
+            slot,
+        });
+    }
+
+    /// Takes a watch away again.
+    pub(super) fn unwatch(&self, topic: TopicId, watcher: &Arc<Watcher>, slot: u32) {
+        let mut topics = self.topics.lock();
+        let Some(watches) = topics.get_mut(&topic) else {
+            return;
+        };
+        watches.retain(|watch| !(watch.slot == slot && Arc::ptr_eq(&watch.watcher, watcher)));
+        if watches.is_empty() {
+            topics.remove(&topic);
+        }
+    }
+
+    /// These topics have a new end, or are gone.
+    pub(super) fn moved(&self, topics: &[TopicId]) {
+        let registry = self.topics.lock();
+        if registry.is_empty() {
+            return;
+        }
+        for watches in topics.iter().filter_map(|topic| registry.get(topic)) {
+            for watch in watches {
+                watch.watcher.mark(watch.slot);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watcher_sees_each_moved_slot_once() {
+        let tips = Tips::default();
+        let watcher = Arc::new(Watcher::default());
+        let (a, b) = (TopicId([1; 16]), TopicId([2; 16]));
+        tips.watch(a, &watcher, 1);
+        tips.watch(b, &watcher, 2);
+        tips.moved(&[a, b]);
+        tips.moved(&[a]);
+        assert_eq!(watcher.wait().await, vec![1, 2]);
+        tips.unwatch(a, &watcher, 1);
+        tips.moved(&[a, b]);
+        assert_eq!(watcher.wait().await, vec![2]);
+        tips.unwatch(b, &watcher, 2);
+        assert!(tips.topics.lock().is_empty());
+    }
+}
