@@ -253,9 +253,8 @@ impl FrameReceiver {
         if !self.at_end && !self.has_begun() {
             let mut context = Context::from_waker(Waker::noop());
             // An error is an end as well.
-            if let Poll::Ready(Err(_)) = pin!(self.fill()).poll(&mut context) {
-                self.at_end = true;
-            }
+            let failed = matches!(pin!(self.fill()).poll(&mut context), Poll::Ready(Err(_)));
+            self.at_end |= failed;
         }
         self.at_end
     }
