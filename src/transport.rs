@@ -41,3 +41,6 @@ pub use pool::Pool;
 pub use request::RequestStream;
 pub use server::{Service, serve};
 pub use stream::{FrameReceiver, FrameSender};
+
+#[cfg(test)]
+mod tests;

@@ -139,6 +139,14 @@ impl Identity {
         Identity::assemble(&key, certificate).expect("a fresh key pair is valid")
     }
 
+    /// From a key's PKCS #8 form, for tests with fixed keys.
+    #[cfg(test)]
+    pub(super) fn from_pkcs8(pkcs8: &[u8]) -> Result<Identity, rcgen::Error> {
+        let key = KeyPair::try_from(&PrivatePkcs8KeyDer::from(pkcs8))?;
+        let certificate = self_signed("test", &key);
+        Ok(Identity::assemble(&key, certificate).expect("the key was just read"))
+    }
+
     /// SHA-256 of the key's SubjectPublicKeyInfo DER.
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint
