@@ -9,6 +9,7 @@
 //! | `endpoint` | one UDP socket that serves and dials |
 //! | `connection` | requests and long streams over one connection |
 //! | `stream` | frames over one stream, either side |
+//! | `probe` | whether anybody listens at an address at all |
 //! | `pool` | one connection per peer, made again on loss |
 //! | `request` | one request at the serving side, read within deadlines |
 //! | `server` | the accept loop with its limits, and shutdown |
@@ -26,6 +27,7 @@ mod identity;
 mod known_index;
 mod pass;
 mod pool;
+mod probe;
 mod request;
 mod server;
 mod stream;

@@ -212,7 +212,14 @@ impl Endpoint {
             .connect_with(config, addr, SERVER_NAME)
             .map_err(|e| local(e.to_string()))?;
         let after = self.0.deadlines.handshake;
-        let connection = match tokio::time::timeout(after, connecting).await {
+        let connected = tokio::select! {
+            biased;
+            connected = tokio::time::timeout(after, connecting) => connected,
+            () = super::probe::nobody_listens(addr) => {
+                return Err(ConnectError::NobodyListens { addr });
+            }
+        };
+        let connection = match connected {
             Err(_) | Ok(Err(quinn::ConnectionError::TimedOut)) => {
                 return Err(ConnectError::Timeout { addr, after });
             }

@@ -44,6 +44,12 @@ pub enum BindError {
 /// Why a dial gave no connection.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
+    /// The system there says that no process has the port.
+    #[error("nothing listens at {addr}")]
+    NobodyListens {
+        /// Who was dialled.
+        addr: SocketAddr,
+    },
     /// Nobody answered, or not in time.
     #[error("no answer from {addr} within {after:?}")]
     Timeout {
@@ -226,7 +232,9 @@ impl ConnectError {
             ConnectError::KeyMismatch { .. } | ConnectError::NoAddress { .. } => Retry::FreshRoute,
             ConnectError::Refused { reply, .. } => reply.retry,
             ConnectError::WrongProtocol { .. } | ConnectError::Local { .. } => Retry::Never,
-            ConnectError::Timeout { .. } | ConnectError::Handshake { .. } => Retry::Later,
+            ConnectError::NobodyListens { .. }
+            | ConnectError::Timeout { .. }
+            | ConnectError::Handshake { .. } => Retry::Later,
         }
     }
 
@@ -235,7 +243,7 @@ impl ConnectError {
         match self {
             ConnectError::NoAddress { .. } => 0,
             ConnectError::Local { .. } => 1,
-            ConnectError::Timeout { .. } => 2,
+            ConnectError::NobodyListens { .. } | ConnectError::Timeout { .. } => 2,
             ConnectError::Handshake { .. } => 3,
             ConnectError::WrongProtocol { .. } => 4,
             ConnectError::KeyMismatch { .. } => 5,
