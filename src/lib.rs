@@ -7,5 +7,6 @@ pub mod config;
 pub mod limits;
 pub mod telemetry;
 pub mod text;
+pub mod transport;
 pub mod types;
 pub mod wire;
