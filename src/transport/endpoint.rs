@@ -32,7 +32,11 @@ pub struct Deadlines {
     /// Streams in flight at shutdown.
     pub drain: Duration,
 }
-impl Default for Deadlines { fn default() -> Self { todo!() } }
+impl Default for Deadlines {
+    fn default() -> Self {
+        todo!()
+    }
+}
 
 /// Whom a dial expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,19 +53,43 @@ pub struct Endpoint {}
 
 impl Endpoint {
     /// Binds exclusively. Needs a tokio runtime.
-    pub fn bind(_options: EndpointOptions) -> Result<Endpoint, BindError> { todo!() }
+    pub fn bind(_options: EndpointOptions) -> Result<Endpoint, BindError> {
+        todo!()
+    }
     /// As bind, with time limits of its own.
-    pub fn bind_with(_options: EndpointOptions, _deadlines: Deadlines) -> Result<Endpoint, BindError> { todo!() }
+    pub fn bind_with(
+        _options: EndpointOptions,
+        _deadlines: Deadlines,
+    ) -> Result<Endpoint, BindError> {
+        todo!()
+    }
     /// Probes ports from options.bind.port() up.
-    pub fn bind_first_free(_options: EndpointOptions) -> Result<Endpoint, BindError> { todo!() }
+    pub fn bind_first_free(_options: EndpointOptions) -> Result<Endpoint, BindError> {
+        todo!()
+    }
     /// A further endpoint (another I/O runtime) that shares caps and budgets with this one.
-    pub fn bind_beside(&self, _bind: SocketAddr) -> Result<Endpoint, BindError> { todo!() }
+    pub fn bind_beside(&self, _bind: SocketAddr) -> Result<Endpoint, BindError> {
+        todo!()
+    }
     /// The bound address.
-    pub fn local_addr(&self) -> SocketAddr { todo!() }
+    pub fn local_addr(&self) -> SocketAddr {
+        todo!()
+    }
     /// Our key.
-    pub fn identity(&self) -> &Identity { todo!() }
+    pub fn identity(&self) -> &Identity {
+        todo!()
+    }
     /// Dials.
-    pub async fn connect(&self, _addr: SocketAddr, _alpn: &'static [u8], _expect: Expect) -> Result<Connection, ConnectError> { todo!() }
+    pub async fn connect(
+        &self,
+        _addr: SocketAddr,
+        _alpn: &'static [u8],
+        _expect: Expect,
+    ) -> Result<Connection, ConnectError> {
+        todo!()
+    }
     /// Closes all connections and waits, bounded, until peers have been told.
-    pub async fn close(&self, _code: ErrorCode, _reason: &str) { todo!() }
+    pub async fn close(&self, _code: ErrorCode, _reason: &str) {
+        todo!()
+    }
 }

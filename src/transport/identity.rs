@@ -34,16 +34,28 @@ pub enum IdentityError {
 
 impl Identity {
     /// Loads.
-    pub fn load(_certs: &Path, _name: &str) -> Result<Identity, IdentityError> { todo!() }
+    pub fn load(_certs: &Path, _name: &str) -> Result<Identity, IdentityError> {
+        todo!()
+    }
     /// Loads or makes; the flag says whether it was made by this call.
-    pub fn load_or_create(_certs: &Path, _name: &str) -> Result<(Identity, bool), IdentityError> { todo!() }
+    pub fn load_or_create(_certs: &Path, _name: &str) -> Result<(Identity, bool), IdentityError> {
+        todo!()
+    }
     /// For tests and benchmarks.
-    pub fn ephemeral() -> Identity { todo!() }
+    pub fn ephemeral() -> Identity {
+        todo!()
+    }
     /// SHA-256 of the SPKI DER.
-    pub fn fingerprint(&self) -> Fingerprint { todo!() }
+    pub fn fingerprint(&self) -> Fingerprint {
+        todo!()
+    }
     /// Signs.
-    pub fn sign_pass(&self, _body: &PassBody) -> SignedPass { todo!() }
+    pub fn sign_pass(&self, _body: &PassBody) -> SignedPass {
+        todo!()
+    }
 }
 
 /// Peer names with a key file in `certs`.
-pub fn list_identities(_certs: &Path) -> io::Result<Vec<PeerName>> { todo!() }
+pub fn list_identities(_certs: &Path) -> io::Result<Vec<PeerName>> {
+    todo!()
+}

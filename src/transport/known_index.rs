@@ -5,7 +5,9 @@ use crate::types::Fingerprint;
 
 /// certs/known_index.
 #[derive(Debug, Clone)]
-pub struct KnownIndex { _path: PathBuf }
+pub struct KnownIndex {
+    _path: PathBuf,
+}
 
 /// What is known of a key at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +37,24 @@ pub enum KnownIndexError {
 
 impl KnownIndex {
     /// In this folder.
-    pub fn new(_certs: &Path) -> KnownIndex { todo!() }
+    pub fn new(_certs: &Path) -> KnownIndex {
+        todo!()
+    }
     /// The key recorded for HOST:PORT.
-    pub fn get(&self, _address: &str) -> Result<Option<Fingerprint>, KnownIndexError> { todo!() }
+    pub fn get(&self, _address: &str) -> Result<Option<Fingerprint>, KnownIndexError> {
+        todo!()
+    }
     /// Records the key, or finds it recorded; another key is a [`KnownIndexError::Mismatch`].
-    pub fn record(&self, _address: &str, _found: Fingerprint) -> Result<Trust, KnownIndexError> { todo!() }
+    pub fn record(&self, _address: &str, _found: Fingerprint) -> Result<Trust, KnownIndexError> {
+        todo!()
+    }
     /// The error for a key that a dial refused ([`super::ConnectError::KeyMismatch`]), with the remedy.
-    pub fn mismatch(&self, _address: &str, _expected: Fingerprint, _found: Fingerprint) -> KnownIndexError { todo!() }
+    pub fn mismatch(
+        &self,
+        _address: &str,
+        _expected: Fingerprint,
+        _found: Fingerprint,
+    ) -> KnownIndexError {
+        todo!()
+    }
 }

@@ -16,4 +16,11 @@ pub enum PassError {
 }
 
 /// Checks a pass offline.
-pub fn verify_pass(_pass: &SignedPass, _index: Fingerprint, _presenter: Fingerprint, _now: UnixMicros) -> Result<PassBody, PassError> { todo!() }
+pub fn verify_pass(
+    _pass: &SignedPass,
+    _index: Fingerprint,
+    _presenter: Fingerprint,
+    _now: UnixMicros,
+) -> Result<PassBody, PassError> {
+    todo!()
+}
