@@ -94,15 +94,23 @@ fn report_usage(error: &clap::Error, json: bool) -> ExitCode {
         let _ = error.print();
         return code(Exit::Ok);
     }
-    if json {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        let message = first.strip_prefix("error: ").unwrap_or(first);
-        let usage = CliError::new("usage", Exit::Usage, message).help("waypost --help");
-        return report(&usage, true);
+    let text = error.to_string();
+    match (text.strip_prefix("error: "), json) {
+        (Some(rest), true) => {
+            let message = rest.lines().next().unwrap_or_default();
+            let usage = CliError::new("usage", Exit::Usage, message).help("waypost --help");
+            report(&usage, true)
+        }
+        (Some(rest), false) => {
+            let _ = write!(std::io::stderr(), "error[usage]: {rest}");
+            code(Exit::Usage)
+        }
+        // The help in place of a missing command.
+        (None, _) => {
+            let _ = error.print();
+            code(Exit::Usage)
+        }
     }
-    let _ = error.print();
-    code(Exit::Usage)
 }
 
 /// Whether a line that does not parse asks for JSON.

@@ -154,3 +154,39 @@ fn unknown_index(config: &Config) -> CliError {
     .detail("searched", certs.join("known_index").display())
     .help("run this where the index runs, or start one: waypost index")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigError;
+
+    fn config(folder: &Path) -> Result<Config, ConfigError> {
+        Config::parse("{}", &folder.join("config.json"))
+    }
+
+    #[test]
+    fn the_index_is_known_by_pin_own_key_or_earlier_meeting() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path()).unwrap();
+        let certs = config.certs_dir();
+        assert_eq!(index_fingerprint(&config).unwrap(), None);
+        assert_eq!(unknown_index(&config).exit(), Exit::NotFound);
+
+        let met = Fingerprint([2; 32]);
+        let known = KnownIndex::new(&certs);
+        known.record("127.0.0.1:8088", met).unwrap();
+        assert_eq!(index_fingerprint(&config).unwrap(), Some(met));
+
+        let (own, _) = Identity::load_or_create(&certs, INDEX).unwrap();
+        let own = own.fingerprint();
+        assert_eq!(index_fingerprint(&config).unwrap(), Some(own));
+
+        // Our own key says nothing of an index elsewhere.
+        let flag = Origin::Flag("--index");
+        config.override_index("127.0.0.1:9".parse().unwrap(), flag.clone());
+        assert_eq!(index_fingerprint(&config).unwrap(), None);
+        let pinned = format!("127.0.0.1:9#{met}");
+        config.override_index(pinned.parse().unwrap(), flag);
+        assert_eq!(index_fingerprint(&config).unwrap(), Some(met));
+    }
+}

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use super::{CliError, Exit};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, KEYS};
 use crate::telemetry::TelemetryError;
 use crate::transport::{BindError, CallError, ConnectError, IdentityError, KnownIndexError};
 use crate::types::NameError;
@@ -88,17 +88,25 @@ impl From<NameError> for CliError {
 
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> CliError {
-        let help = match &error {
-            ConfigError::UnknownKey { .. } => {
-                "see all keys: waypost config show, in another folder"
-            }
-            ConfigError::Missing { .. } => "name another file with --config, or none",
-            _ => "mend the file, then look: waypost config validate",
-        };
-        CliError::new("config", Exit::Usage, error.to_string())
-            .causes(&error)
-            .help(help)
+        let made = CliError::new("config", Exit::Usage, error.to_string()).causes(&error);
+        match &error {
+            ConfigError::Missing { .. } => made.help("name another file with --config, or none"),
+            ConfigError::UnknownKey { nearest, .. } => made
+                .detail("known", keys_beside(nearest))
+                .help("correct or remove the key, then look: waypost config validate"),
+            _ => made.help("correct the file, then look: waypost config validate"),
+        }
     }
+}
+
+/// All keys of the section that a key or section name stands for, in a line.
+fn keys_beside(nearest: &str) -> String {
+    let section = nearest.split('.').next().unwrap_or(nearest);
+    let keys = KEYS.iter().filter_map(|key| {
+        let (of, name) = key.path.split_once('.')?;
+        (of == section).then_some(name)
+    });
+    format!("{section}: {}", keys.collect::<Vec<_>>().join(", "))
 }
 
 impl From<TelemetryError> for CliError {
@@ -111,17 +119,48 @@ impl From<TelemetryError> for CliError {
 
 impl From<IdentityError> for CliError {
     fn from(error: IdentityError) -> CliError {
-        let exit = match &error {
-            IdentityError::Missing { .. } => Exit::NotFound,
-            _ => Exit::Other,
+        let (exit, help) = match &error {
+            IdentityError::Missing { .. } => (
+                Exit::NotFound,
+                Some("see the identities here: waypost id show"),
+            ),
+            IdentityError::Name(_) => (Exit::Usage, None),
+            IdentityError::Exposed { .. } | IdentityError::CertificateMismatch { .. } => {
+                (Exit::Refused, None)
+            }
+            _ => (Exit::Other, None),
         };
-        CliError::new("identity", exit, error.to_string()).causes(&error)
+        let made = CliError::new("identity", exit, error.to_string());
+        match &error {
+            IdentityError::Io { .. } => made.causes(&error),
+            _ => helped(made, help),
+        }
     }
 }
 
 impl From<KnownIndexError> for CliError {
     fn from(error: KnownIndexError) -> CliError {
-        CliError::new("known-index", Exit::Refused, error.to_string()).causes(&error)
+        match error {
+            KnownIndexError::Mismatch {
+                address,
+                expected,
+                found,
+                path,
+            } => CliError::new(
+                "identity-mismatch",
+                Exit::Refused,
+                format!("the index at {address} has another key than before"),
+            )
+            .detail("expected", expected)
+            .note(format!("in {}", path.display()))
+            .detail("found", found)
+            .help(format!(
+                "if the index was set up anew on purpose, remove the line of {address} from {}; \
+                 otherwise somebody else answers there",
+                path.display()
+            )),
+            error => CliError::new("known-index", Exit::Other, error.to_string()).causes(&error),
+        }
     }
 }
 
