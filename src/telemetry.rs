@@ -90,13 +90,13 @@ fn colour() -> bool {
 }
 
 fn open(file: &Path) -> Result<File, TelemetryError> {
-    let open = || {
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        OpenOptions::new().create(true).append(true).open(file)
-    };
-    open().map_err(|source| TelemetryError::Open {
+    // One folder, such as data/; more would only follow a mistyped path.
+    if let Some(folder) = file.parent() {
+        // Opening says why it is not there.
+        let _ = std::fs::create_dir(folder);
+    }
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    opened.map_err(|source| TelemetryError::Open {
         file: file.to_owned(),
         source,
     })
@@ -223,7 +223,9 @@ mod tests {
             io::Write::write_all(&mut log, b"x").unwrap();
         }
         assert_eq!(std::fs::read(&file).unwrap(), b"xx");
-        let error = open(&folder.path().join("a")).unwrap_err();
-        assert!(matches!(error, TelemetryError::Open { .. }));
+        for bad in ["a", "mistyped/path/b.log"] {
+            let error = open(&folder.path().join(bad)).unwrap_err();
+            assert!(matches!(error, TelemetryError::Open { .. }), "{bad}");
+        }
     }
 }

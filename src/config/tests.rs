@@ -79,6 +79,16 @@ fn documented_defaults_are_the_real_ones() {
     }
 }
 
+/// The README's table is this code's own; `config::markdown()` is what to paste.
+#[test]
+fn the_readme_holds_the_table_of_keys() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    match std::fs::read_to_string(readme) {
+        Ok(text) => assert!(text.contains(&markdown()), "paste:\n{}", markdown()),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+    }
+}
+
 #[test]
 fn errors_name_file_line_and_key() {
     let cases = [
@@ -159,13 +169,10 @@ fn only_a_named_file_must_exist() {
     std::fs::write(&file, b"{\n\"a\xff\"").unwrap();
     let error = Config::load(Some(&file)).unwrap_err();
     assert_eq!(error.line(), Some(2), "{error}");
-    std::fs::write(&file, vec![b' '; limits_config() + 1]).unwrap();
+    let too_many = crate::limits::CONFIG_BYTES as usize + 1;
+    std::fs::write(&file, vec![b' '; too_many]).unwrap();
     let error = Config::load(Some(&file)).unwrap_err();
     assert!(matches!(error, ConfigError::TooLarge { .. }), "{error}");
-}
-
-fn limits_config() -> usize {
-    crate::limits::CONFIG_BYTES as usize
 }
 
 #[test]
