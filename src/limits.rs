@@ -138,6 +138,12 @@ pub const LEASE: Duration = Duration::from_millis(1_200);
 /// W >= L (1 + r) / (1 - r) for clocks that drift by the rate r.
 pub const LEASE_WAIT: Duration = Duration::from_millis(1_800);
 
+/// Bytes of a config file; what is larger was named by mistake.
+pub const CONFIG_BYTES: u64 = 1 << 20;
+/// The sizes that a config may give a journal segment: tests use the smallest, and at the largest a
+/// position in a segment still fits 32 bits.
+pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 32;
+
 const _: () = {
     assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);
     assert!(METADATA_REQUEST_BYTES <= METADATA_REPLY_BYTES);
