@@ -19,6 +19,7 @@ mod error;
 mod hosts;
 mod index_link;
 mod message;
+mod publisher;
 mod pull;
 mod routes;
 mod state;
@@ -38,6 +39,7 @@ pub use backoff::Backoff;
 pub use error::ClientError;
 pub use index_link::{IndexLink, IndexLinkOptions};
 pub use message::{Delivery, Message, ReceivedMessage};
+pub use publisher::{Pending, Publisher, PublisherOptions, Receipt, Waiting};
 pub use pull::{Position, PullOptions, Pulled};
 
 use crate::clock;
