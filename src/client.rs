@@ -20,6 +20,7 @@ mod follow;
 mod hosts;
 mod index_link;
 mod message;
+mod publisher;
 mod pull;
 mod routes;
 mod state;
@@ -41,6 +42,7 @@ pub(crate) use error::describe;
 pub use follow::{FollowEvent, FollowOptions, Follower};
 pub use index_link::{IndexLink, IndexLinkOptions};
 pub use message::{Delivery, Message, ReceivedMessage};
+pub use publisher::{Pending, Publisher, PublisherOptions, Receipt, Waiting};
 pub use pull::{Position, PullOptions, Pulled};
 
 use crate::clock;

@@ -50,6 +50,14 @@ pub const RANGES_PER_PRODUCER: usize = 1_024;
 /// Appends of one stream that wait for their answer: the dedupe window of one producer, so that any
 /// of them can be sent again.
 pub const APPENDS_PER_STREAM: usize = RANGES_PER_PRODUCER;
+/// Bytes of unanswered messages that one publisher may be told to hold: what a semaphore of tokio
+/// can count on a 32-bit machine, too.
+pub const PUBLISH_BUFFER_BYTES: usize = 256 << 20;
+/// How long a host may leave a publisher's batches unanswered before the publisher asks the index
+/// whether it is still the host, and the same process: a killed host's connection looks alive for
+/// [`IDLE_TIMEOUT`].
+pub const SILENCE_BEFORE_PROBE: Duration = Duration::from_secs(1);
+
 /// Topics on one follow stream: a replica of a large host follows all of its topics on one.
 pub const SLOTS_PER_STREAM: usize = 1 << 20;
 

@@ -1,6 +1,7 @@
 //! What can go wrong for a client.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::transport::{BindError, CallError, ConnectError, KnownIndexError};
@@ -8,8 +9,9 @@ use crate::types::{PeerName, TopicName};
 use crate::wire::batch::BatchError;
 use crate::wire::{ErrorCode, ErrorReply};
 
-/// An operation of the client that failed.
-#[derive(Debug, thiserror::Error)]
+/// An operation of the client that failed. A clone is cheap: all messages of a batch share its
+/// failure.
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// No socket could be bound.
@@ -22,7 +24,7 @@ pub enum ClientError {
         host: String,
         /// Why.
         #[source]
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// No index answers.
     #[error("cannot reach the index at {address}")]
@@ -35,7 +37,7 @@ pub enum ClientError {
     },
     /// The index's key is not the one recorded before.
     #[error(transparent)]
-    KnownIndex(#[from] KnownIndexError),
+    KnownIndex(Arc<KnownIndexError>),
     /// The host of a topic does not answer.
     #[error("cannot reach peer {peer}, the host of topic '{topic}'")]
     HostUnreachable {
@@ -109,11 +111,17 @@ pub enum ClientError {
         path: String,
         /// Why.
         #[source]
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The client, publisher or follower was closed.
     #[error("the client was closed")]
     Closed,
+}
+
+impl From<KnownIndexError> for ClientError {
+    fn from(error: KnownIndexError) -> Self {
+        ClientError::KnownIndex(Arc::new(error))
+    }
 }
 
 impl ClientError {

@@ -297,6 +297,6 @@ async fn resolve(address: &IndexAddress) -> Result<Vec<SocketAddr>, ClientError>
         .map(Iterator::collect)
         .map_err(|source| ClientError::Resolve {
             host: address.host.clone(),
-            source,
+            source: Arc::new(source),
         })
 }

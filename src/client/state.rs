@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,7 @@ impl StateDir {
             .and_then(|bytes| replace(folder, &path, &bytes))
             .map_err(|source| ClientError::State {
                 path: path.display().to_string(),
-                source,
+                source: Arc::new(source),
             })
     }
 }
