@@ -45,7 +45,11 @@ pub async fn take_over(dir: &Path) -> Result<(), CliError> {
         return Ok(());
     };
     let pid = ours(&holder, dir)?;
-    tracing::warn!(pid = holder.pid, "ending the process that holds {}", dir.display());
+    tracing::warn!(
+        pid = holder.pid,
+        "ending the process that holds {}",
+        dir.display()
+    );
     signal(pid, Signal::TERM, dir)?;
     // A suspended process takes the signal only when it goes on.
     signal(pid, Signal::CONT, dir)?;
@@ -65,15 +69,18 @@ async fn freed(dir: &Path) {
 }
 
 fn ours(holder: &Holder, dir: &Path) -> Result<Pid, CliError> {
-    let refuse = |why: &str| {
-        in_use(dir, holder.pid, Some(holder)).detail("not taken over", why.to_owned())
-    };
+    let refuse =
+        |why: &str| in_use(dir, holder.pid, Some(holder)).detail("not taken over", why.to_owned());
     let owner = fs::metadata(format!("/proc/{}", holder.pid)).map(|process| process.uid());
     if owner.ok() != Some(getuid().as_raw()) {
         return Err(refuse("it belongs to another user"));
     }
     // A program that was replaced by a newer build is still the same path, marked as deleted.
-    let program = |exe: &Path| exe.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+    let program = |exe: &Path| {
+        exe.to_string_lossy()
+            .trim_end_matches(" (deleted)")
+            .to_owned()
+    };
     let own = std::env::current_exe().ok();
     let same = match (&holder.exe, &own) {
         (Some(theirs), Some(own)) => program(theirs) == program(own),
