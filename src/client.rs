@@ -16,6 +16,7 @@
 mod address;
 mod backoff;
 mod error;
+mod follow;
 mod hosts;
 mod index_link;
 mod message;
@@ -37,6 +38,8 @@ pub use crate::wire::peer::ReadFrom;
 pub use address::{IndexAddress, ParseAddressError};
 pub use backoff::Backoff;
 pub use error::ClientError;
+pub(crate) use error::describe;
+pub use follow::{FollowEvent, FollowOptions, Follower};
 pub use index_link::{IndexLink, IndexLinkOptions};
 pub use message::{Delivery, Message, ReceivedMessage};
 pub use publisher::{Pending, Publisher, PublisherOptions, Receipt, Waiting};

@@ -1,9 +1,13 @@
 //! Waypost: durable publish/subscribe over QUIC without a broker in the data path.
 #![deny(missing_docs)]
 
+pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod config;
 pub mod limits;
+pub mod telemetry;
+pub mod text;
 pub mod transport;
 pub mod types;
 pub mod wire;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `waypost` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waypost::cli::main()
+}

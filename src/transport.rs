@@ -9,7 +9,9 @@
 //! | `endpoint` | one UDP socket that serves and dials |
 //! | `connection` | requests and long streams over one connection |
 //! | `stream` | frames over one stream, either side |
+//! | `probe` | whether anybody listens at an address at all |
 //! | `pool` | one connection per peer, made again on loss |
+//! | `request` | one request at the serving side, read within deadlines |
 //! | `server` | the accept loop with its limits, and shutdown |
 //! | `budget` | pure accounts of connections and receive windows |
 //! | `error` | what can go wrong with a dial or a call |
@@ -17,6 +19,7 @@
 //! Guarantees: a [`Connection`]'s [`Connection::peer`] holds the private key of that fingerprint;
 //! whatever a stranger sends costs bounded memory and time. Must not know topics or offsets.
 
+mod budget;
 mod connection;
 mod endpoint;
 mod error;
@@ -24,8 +27,11 @@ mod identity;
 mod known_index;
 mod pass;
 mod pool;
+mod probe;
+mod request;
 mod server;
 mod stream;
+mod verify;
 
 pub use connection::Connection;
 pub use endpoint::{Deadlines, Endpoint, EndpointOptions, Expect};
@@ -34,5 +40,9 @@ pub use identity::{Identity, IdentityError, list_identities};
 pub use known_index::{KnownIndex, KnownIndexError, Trust};
 pub use pass::{PassError, verify_pass};
 pub use pool::Pool;
-pub use server::{RequestStream, Service, serve};
+pub use request::RequestStream;
+pub use server::{Service, serve};
 pub use stream::{FrameReceiver, FrameSender};
+
+#[cfg(test)]
+mod tests;

@@ -15,9 +15,8 @@ use super::traffic::Direction;
 use crate::limits;
 use crate::transport::{CallError, Connection, FrameReceiver, FrameSender};
 use crate::types::{Offset, TopicId};
-use crate::wire::Message;
 use crate::wire::peer::{Ack, Add, Added, Credit, FollowOpened, Remove, SlotEnded};
-use crate::wire::{DecodeError, ErrorCode, ErrorReply, Frame};
+use crate::wire::{DecodeError, ErrorCode, ErrorReply, Frame, Message};
 
 /// Serves a follow stream until the caller ends it or the connection is gone.
 pub(super) async fn serve(

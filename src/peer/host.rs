@@ -3,6 +3,7 @@
 //! A connection's first stream shows the caller's pass; streams that come earlier wait for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,13 +14,12 @@ use super::{append, follow, position, pull, tips::Tips};
 use crate::clock;
 use crate::journal::{Journal, TopicStat};
 use crate::limits;
-use crate::transport::{self, CallError, Connection, FrameReceiver, RequestStream, Service};
+use crate::transport::{self, CallError, Connection, FrameReceiver, FrameSender, RequestStream, Service};
 use crate::types::{
-    BootId, Epoch, Fingerprint, Incarnation, Offset, PeerName, TopicId, UnixMicros,
+    BootId, Epoch, Fingerprint, Incarnation, MonoNs, Offset, PeerName, TopicId, UnixMicros,
 };
-use crate::wire::Message;
 use crate::wire::peer::{PeerRequest, PeerStatusReply, Present};
-use crate::wire::{ErrorCode, ErrorReply, Frame, WireRequest};
+use crate::wire::{ErrorCode, ErrorReply, Frame, Message, WireRequest};
 
 /// What all request streams of a hosting peer share.
 pub(super) struct Host {
@@ -38,26 +38,27 @@ pub(super) struct Host {
 /// What the control thread tells the serving side.
 #[derive(Default)]
 pub(super) struct HostState {
-    incarnation: std::sync::atomic::AtomicU32,
-    session: std::sync::atomic::AtomicBool,
+    incarnation: AtomicU32,
+    lease_until: AtomicU64,
 }
 
 impl HostState {
     pub(super) fn set_incarnation(&self, incarnation: Incarnation) {
-        self.incarnation
-            .store(incarnation, std::sync::atomic::Ordering::Release);
+        self.incarnation.store(incarnation, Ordering::Release);
     }
 
     pub(super) fn incarnation(&self) -> Incarnation {
-        self.incarnation.load(std::sync::atomic::Ordering::Acquire)
+        self.incarnation.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_session(&self, alive: bool) {
-        self.session.store(alive, std::sync::atomic::Ordering::Release);
+    /// Until when the index counts this peer as alive; `None`: no session.
+    pub(super) fn set_lease(&self, until: Option<MonoNs>) {
+        let until = until.unwrap_or_default();
+        self.lease_until.store(until.0, Ordering::Release);
     }
 
-    pub(super) fn session(&self) -> bool {
-        self.session.load(std::sync::atomic::Ordering::Acquire)
+    pub(super) fn holds_lease(&self, now: MonoNs) -> bool {
+        self.lease_until.load(Ordering::Acquire) > now.0
     }
 }
 
@@ -175,7 +176,7 @@ impl Host {
         caller: Caller,
         frame: Frame,
         connection: Connection,
-        stream: transport::Streams,
+        stream: (FrameSender, FrameReceiver),
     ) {
         let (mut sender, receiver) = stream;
         let (request, payload) = match decode(&frame) {
@@ -219,7 +220,7 @@ impl Host {
             topics: self.journal.topics().len() as u64,
             journal_bytes: stats.disk_bytes,
             storage_full: self.journal.is_full(),
-            session: self.state.session(),
+            session: self.state.holds_lease(clock::mono_now()),
         }
     }
 }
@@ -259,7 +260,7 @@ pub(super) fn journal_stopped() -> ErrorReply {
     )
 }
 
-async fn finish<M: Message>(mut sender: transport::FrameSender, reply: Result<M, ErrorReply>) {
+async fn finish<M: Message>(mut sender: FrameSender, reply: Result<M, ErrorReply>) {
     // An error here means that the caller has gone, which needs no answer.
     let _ = match reply {
         Ok(reply) => sender.send(&reply).await,

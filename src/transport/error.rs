@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use quinn::VarInt;
+
 use crate::types::Fingerprint;
-use crate::wire::{DecodeError, ErrorReply, Retry};
+use crate::wire::{DecodeError, ErrorCode, ErrorReply, Retry};
 
 /// Why an endpoint has no socket.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,6 +44,12 @@ pub enum BindError {
 /// Why a dial gave no connection.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
+    /// The system there says that no process has the port.
+    #[error("nothing listens at {addr}")]
+    NobodyListens {
+        /// Who was dialled.
+        addr: SocketAddr,
+    },
     /// Nobody answered, or not in time.
     #[error("no answer from {addr} within {after:?}")]
     Timeout {
@@ -134,11 +142,113 @@ pub enum CallError {
 impl CallError {
     /// What a retry is good for.
     pub fn retry(&self) -> Retry {
-        todo!()
+        match self {
+            CallError::Remote(reply) => reply.retry,
+            CallError::Timeout { .. } | CallError::ConnectionLost { .. } | CallError::Cancelled => {
+                Retry::Later
+            }
+            CallError::Decode(_) | CallError::StreamClosed => Retry::Never,
+        }
     }
 
-    /// Whether the connection is gone, so that a retry needs a new one.
+    /// Whether the connection is gone without a reason given, so that a retry needs a new one. A
+    /// connection closed *with* a reason is [`CallError::Remote`];
+    /// [`super::Connection::is_closed`] covers both.
     pub fn is_connection_lost(&self) -> bool {
-        todo!()
+        matches!(self, CallError::ConnectionLost { .. })
+    }
+
+    /// The other side's code on a stream or connection; 0 is what QUIC sends when a handle was
+    /// simply dropped, and no code of ours.
+    fn from_code(code: VarInt, detail: &str) -> Option<CallError> {
+        let number = u16::try_from(code.into_inner()).ok().filter(|n| *n != 0)?;
+        let code = ErrorCode::from_number(number);
+        let detail = match detail {
+            "" => code.text(),
+            detail => detail,
+        };
+        Some(CallError::Remote(ErrorReply {
+            code: number,
+            retry: code.retry(),
+            detail: detail.to_owned(),
+        }))
+    }
+}
+
+impl From<quinn::ConnectionError> for CallError {
+    fn from(source: quinn::ConnectionError) -> Self {
+        if let quinn::ConnectionError::ApplicationClosed(close) = &source {
+            let reason = String::from_utf8_lossy(&close.reason);
+            if let Some(error) = CallError::from_code(close.error_code, &reason) {
+                return error;
+            }
+        }
+        CallError::ConnectionLost { source }
+    }
+}
+
+impl From<quinn::ReadError> for CallError {
+    fn from(error: quinn::ReadError) -> Self {
+        match error {
+            quinn::ReadError::Reset(code) => {
+                CallError::from_code(code, "").unwrap_or(CallError::Cancelled)
+            }
+            quinn::ReadError::ConnectionLost(source) => source.into(),
+            _ => CallError::StreamClosed,
+        }
+    }
+}
+
+impl From<quinn::WriteError> for CallError {
+    fn from(error: quinn::WriteError) -> Self {
+        match error {
+            quinn::WriteError::Stopped(code) => {
+                CallError::from_code(code, "").unwrap_or(CallError::Cancelled)
+            }
+            quinn::WriteError::ConnectionLost(source) => source.into(),
+            _ => CallError::StreamClosed,
+        }
+    }
+}
+
+impl From<quinn::StoppedError> for CallError {
+    fn from(error: quinn::StoppedError) -> Self {
+        match error {
+            quinn::StoppedError::ConnectionLost(source) => source.into(),
+            _ => CallError::StreamClosed,
+        }
+    }
+}
+
+/// The number of a code as QUIC carries it.
+pub(super) fn var_code(code: ErrorCode) -> VarInt {
+    VarInt::from_u32(u32::from(code.number()))
+}
+
+impl ConnectError {
+    /// What a retry is good for. A wrong key at an address asks for a fresh route first.
+    pub fn retry(&self) -> Retry {
+        match self {
+            ConnectError::KeyMismatch { .. } | ConnectError::NoAddress { .. } => Retry::FreshRoute,
+            ConnectError::Refused { reply, .. } => reply.retry,
+            ConnectError::WrongProtocol { .. } | ConnectError::Local { .. } => Retry::Never,
+            ConnectError::NobodyListens { .. }
+            | ConnectError::Timeout { .. }
+            | ConnectError::Handshake { .. } => Retry::Later,
+        }
+    }
+
+    /// How much an error tells beside those of a peer's other addresses; the highest is reported.
+    pub(super) fn weight(&self) -> u8 {
+        match self {
+            ConnectError::NoAddress { .. } => 0,
+            ConnectError::Local { .. } => 1,
+            ConnectError::NobodyListens { .. } | ConnectError::Timeout { .. } => 2,
+            ConnectError::Handshake { .. } => 3,
+            ConnectError::WrongProtocol { .. } => 4,
+            ConnectError::KeyMismatch { .. } => 5,
+            // The right key answered.
+            ConnectError::Refused { .. } => 6,
+        }
     }
 }

@@ -1,0 +1,86 @@
+//! What the index wants this peer to hold, done durably and confirmed.
+
+use tokio::sync::oneshot;
+
+use super::append::refused;
+use super::host::journal_stopped;
+use super::tips::Tips;
+use crate::journal::{Command, Done, HostedTopic, Journal, Outcome, Refusal};
+use crate::limits;
+use crate::transport::{CallError, Connection};
+use crate::types::{SessionId, TopicId};
+use crate::wire::ErrorReply;
+use crate::wire::index::{Assign, Assigned, Assignment, AssignmentsOpened, SessionAssignments};
+
+/// Takes assignments until the stream breaks.
+pub(super) async fn run(
+    connection: Connection,
+    session: SessionId,
+    journal: Journal,
+    tips: &Tips,
+) -> Result<(), CallError> {
+    let (mut sender, mut receiver) = connection.open(&SessionAssignments { session }).await?;
+    receiver.expect::<AssignmentsOpened>().await?;
+    receiver.set_max(limits::METADATA_REPLY_BYTES);
+    loop {
+        let assign: Assign = receiver.expect().await?;
+        let revision = assign.revision;
+        let refused = take(&journal, tips, assign.assignments).await?;
+        sender.send(&Assigned { revision, refused }).await?;
+    }
+}
+
+/// Writes all assignments of a frame in as few groups as the journal makes of them; answers what
+/// was refused.
+async fn take(
+    journal: &Journal,
+    tips: &Tips,
+    assignments: Vec<Assignment>,
+) -> Result<Vec<(TopicId, ErrorReply)>, CallError> {
+    let mut waiting = Vec::with_capacity(assignments.len());
+    for assignment in assignments {
+        let (topic, command) = command(journal, assignment);
+        let Some(command) = command else { continue };
+        let (done, outcome) = oneshot::channel();
+        let submitted = journal.submit(command, Done::Oneshot(done)).await;
+        submitted.map_err(|_| CallError::Remote(journal_stopped()))?;
+        waiting.push((topic, outcome));
+    }
+    let mut refusals = vec![];
+    for (topic, outcome) in waiting {
+        let outcome = outcome.await.map_err(|_| CallError::Remote(journal_stopped()))?;
+        match outcome {
+            // Erasing what is not there is done.
+            Outcome::Refused(Refusal::UnknownTopic) => {}
+            Outcome::Refused(refusal) => refusals.push((topic, refused(&refusal))),
+            _ => {}
+        }
+        // Followers of an erased topic wake and are told.
+        tips.moved(&[topic]);
+    }
+    Ok(refusals)
+}
+
+/// The journal's command for an assignment; none where it is done already, so that a peer with a
+/// million topics does not write them all again at each session.
+fn command(journal: &Journal, assignment: Assignment) -> (TopicId, Option<Command>) {
+    match assignment {
+        Assignment::Host {
+            topic,
+            name,
+            grant,
+            settings,
+        } => {
+            let known = journal.topic(topic);
+            let same = known.is_some_and(|known| known.grant == grant && known.settings == settings);
+            let hosted = HostedTopic {
+                id: topic,
+                name,
+                settings,
+                grant,
+            };
+            (topic, (!same).then_some(Command::Host(hosted)))
+        }
+        Assignment::Erase { topic } => (topic, Some(Command::Forget { topic })),
+    }
+}

@@ -1,0 +1,163 @@
+//! A publish storm with `kill -9` of the host and of the index in the middle of it: everything that
+//! was acknowledged is there exactly once, in order.
+
+mod common;
+#[path = "common/history.rs"]
+mod history;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use common::{Deployment, PATIENCE, Process, eventually};
+use history::{History, Sent};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use waypost::client::{
+    Client, ClientOptions, IndexAddress, Message, PublisherOptions, PullOptions, ReadFrom,
+};
+use waypost::transport::{Identity, KnownIndex};
+use waypost::types::{TopicName, TopicSettings};
+
+const KILLS: usize = 50;
+const PUBLISHERS: usize = 8;
+const TOPICS: [&str; 4] = ["T1", "T2", "T3", "T4"];
+
+fn client(deployment: &Deployment, name: &str) -> Client {
+    let certs = deployment.path().join("certs");
+    let (identity, _) = Identity::load_or_create(&certs, name).unwrap();
+    let index: IndexAddress = format!("127.0.0.1:{}", deployment.port).parse().unwrap();
+    let mut options = ClientOptions::new(identity, name.parse().unwrap(), index);
+    options.known_index = Some(KnownIndex::new(&certs));
+    options.host_patience = PATIENCE;
+    options.index_patience = PATIENCE;
+    Client::new(options).unwrap()
+}
+
+/// One publisher: keeps some messages in flight to each topic until told to stop.
+async fn publish(
+    client: Client,
+    name: String,
+    history: Arc<Mutex<History>>,
+    acks: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+) {
+    let publisher = client.publisher(PublisherOptions {
+        delivery_timeout: PATIENCE,
+        ..PublisherOptions::default()
+    });
+    let mut waiting = tokio::task::JoinSet::new();
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        for topic in TOPICS {
+            let sent = Sent { publisher: name.clone(), number };
+            history.lock().sent(topic, sent.clone());
+            let message = Message::new(sent.body());
+            let pending = publisher.send(&topic.parse().unwrap(), message).await.unwrap();
+            let (history, acks) = (Arc::clone(&history), Arc::clone(&acks));
+            waiting.spawn(async move {
+                // An unknown outcome is allowed; the checker then takes either.
+                if let Ok(receipt) = pending.await {
+                    let told = history.lock().acknowledged(topic, sent, receipt.offset.0);
+                    told.unwrap();
+                    acks.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        while waiting.len() > 200 {
+            waiting.join_next().await.unwrap().unwrap();
+        }
+    }
+    while let Some(done) = waiting.join_next().await {
+        done.unwrap();
+    }
+    client.close().await;
+}
+
+async fn read_all(client: &Client, topic: &TopicName) -> Vec<(u64, Vec<u8>)> {
+    let mut read = vec![];
+    let mut options = PullOptions { from: ReadFrom::Start, ..PullOptions::default() };
+    loop {
+        let pulled = client.pull(topic, &options).await.unwrap();
+        if pulled.delivery.is_empty() {
+            return read;
+        }
+        for message in pulled.delivery.messages() {
+            let message = message.unwrap();
+            read.push((message.offset.0, message.body.to_vec()));
+        }
+        options.from = ReadFrom::Offset(pulled.delivery.next);
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
+    let seed = std::env::var("WAYPOST_TEST_SEED").ok().and_then(|s| s.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(rand::random);
+    println!("WAYPOST_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+
+    let deployment = Deployment::with_config(|config| {
+        config["peer_node"]["segment_bytes"] = serde_json::json!(1 << 20);
+    });
+    let mut index: Process = deployment.index();
+    let mut host = deployment.peer("host");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let reader = runtime.block_on(async {
+        let reader = client(&deployment, "reader");
+        for topic in TOPICS {
+            let settings = TopicSettings::default();
+            let host = "host".parse().unwrap();
+            reader.create_topic(&topic.parse().unwrap(), settings, Some(&host)).await.unwrap();
+        }
+        reader
+    });
+
+    let history = Arc::new(Mutex::new(History::default()));
+    let acks = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|i| {
+            let name = format!("publisher-{i}");
+            let _inside = runtime.enter();
+            let client = client(&deployment, &name);
+            let (history, acks) = (Arc::clone(&history), Arc::clone(&acks));
+            runtime.spawn(publish(client, name, history, acks, Arc::clone(&stop)))
+        })
+        .collect();
+
+    for kill in 1..=KILLS {
+        let before = acks.load(Ordering::Relaxed);
+        let more = random.random_range(1..400);
+        eventually(&format!("acknowledgements after kill {}", kill - 1), || {
+            (acks.load(Ordering::Relaxed) >= before + more).then_some(())
+        });
+        // The host, mostly; the index; both.
+        let what = random.random_range(0..10);
+        if what != 0 {
+            host.kill();
+        }
+        if what <= 2 {
+            index.kill();
+            index = deployment.index();
+        }
+        if what != 0 {
+            host = deployment.peer("host");
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    runtime.block_on(async {
+        for publisher in publishers {
+            publisher.await.unwrap();
+        }
+        for topic in TOPICS {
+            let read = read_all(&reader, &topic.parse().unwrap()).await;
+            history.lock().check(topic, &read).unwrap();
+            assert!(!read.is_empty());
+        }
+    });
+    println!("{} messages acknowledged, {KILLS} kills", acks.load(Ordering::Relaxed));
+    assert!(history.lock().acknowledged_count() > KILLS);
+    drop((index, host));
+}
