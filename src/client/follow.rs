@@ -146,7 +146,11 @@ impl Follower {
     /// may not have moved.
     pub async fn commit(&self, topic: &TopicName, next: Offset) -> Result<(), ClientError> {
         let standing = self.standings.lock().get(topic).copied();
-        let Some(Standing { topic: id, sequence }) = standing else {
+        let Some(Standing {
+            topic: id,
+            sequence,
+        }) = standing
+        else {
             return Ok(());
         };
         let position = Position {
@@ -154,8 +158,16 @@ impl Follower {
             sequence: sequence + 1,
         };
         let group = &self.group;
-        let now = self.client.commit_position(topic, id, group, position, false).await?;
-        if let Some(standing) = self.standings.lock().get_mut(topic).filter(|s| s.topic == id) {
+        let now = self
+            .client
+            .commit_position(topic, id, group, position, false)
+            .await?;
+        if let Some(standing) = self
+            .standings
+            .lock()
+            .get_mut(topic)
+            .filter(|s| s.topic == id)
+        {
             standing.sequence = standing.sequence.max(now.sequence);
         }
         Ok(())

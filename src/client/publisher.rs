@@ -23,10 +23,18 @@ mod account;
 mod answers;
 mod batches;
 mod core;
+#[cfg(test)]
+mod core_tests;
+#[cfg(test)]
+mod fake_host;
 mod find;
 mod links;
 mod mailbox;
+#[cfg(test)]
+mod quic_tests;
 mod shell;
+#[cfg(test)]
+mod simulation;
 mod topic;
 
 use std::pin::Pin;

@@ -181,7 +181,8 @@ impl Engine {
         if !self.options.wait_for_topic {
             return self.fail(topic, error).await;
         }
-        self.wait(topic, "the topic does not exist yet".to_owned()).await?;
+        self.wait(topic, "the topic does not exist yet".to_owned())
+            .await?;
         self.seek_again(topic, SEEK_EVERY);
         Ok(())
     }
@@ -334,7 +335,11 @@ impl Engine {
         generation: u64,
         error: ClientError,
     ) -> Result<(), Gone> {
-        if self.hosts.get(&host).is_none_or(|stream| stream.generation != generation) {
+        if self
+            .hosts
+            .get(&host)
+            .is_none_or(|stream| stream.generation != generation)
+        {
             return Ok(());
         }
         self.hosts.remove(&host);

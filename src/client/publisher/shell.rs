@@ -183,9 +183,10 @@ impl Task {
             self.reap();
         }
         self.room.close();
-        // Fails only for a caller that waits no more.
-        let closing = self.closing.take().unwrap_or_default();
-        closing.into_iter().for_each(|closed| drop(closed.send(())));
+        for closed in self.closing.take().unwrap_or_default() {
+            // Fails only for a caller that waits no more.
+            let _ = closed.send(());
+        }
     }
 
     /// Waits for input or for the core's next timer.
