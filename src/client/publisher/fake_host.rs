@@ -20,7 +20,7 @@ impl Host {
     pub(super) fn epoch(&self) -> Epoch {
         Epoch {
             grant: 1,
-            pub(super) incarnation: self.incarnation,
+            incarnation: self.incarnation,
         }
     }
 
@@ -50,4 +50,3 @@ impl Host {
         Ok((base, false))
     }
 }
-

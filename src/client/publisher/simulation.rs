@@ -12,12 +12,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::PublisherOptions;
-use super::fake_host::Host;
 use super::core::{Core, Effect, Event, LinkId, Moment};
+use super::fake_host::Host;
 use crate::client::{ClientError, Message};
-use crate::types::{
-    Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros,
-};
+use crate::types::{Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros};
 use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext};
 use crate::wire::{ErrorCode, ErrorReply, Retry};
@@ -74,7 +72,7 @@ impl World {
             wall: UnixMicros(0),
             random: &mut random,
         };
-        for event in event {
+        if let Some(event) = event {
             self.core.handle(event, &mut moment, &mut effects);
         }
         self.core.pump(&mut moment, &mut effects);
