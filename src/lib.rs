@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod journal;
 pub mod limits;
+pub mod lock;
 pub mod peer;
 pub mod telemetry;
 pub mod text;

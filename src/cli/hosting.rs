@@ -105,7 +105,8 @@ fn warn_of_damage(name: &PeerName, report: &RecoveryReport) {
     }
 }
 
-async fn resolve(key: &'static str, host: &Host, port: u16) -> Result<SocketAddr, CliError> {
+/// Resolves an address of this machine that a config key names.
+pub async fn resolve(key: &'static str, host: &Host, port: u16) -> Result<SocketAddr, CliError> {
     let fail = |cause: String| {
         CliError::new(
             "config",
@@ -157,7 +158,7 @@ impl From<PeerError> for CliError {
 impl From<OpenError> for CliError {
     fn from(error: OpenError) -> Self {
         match &error {
-            OpenError::Locked { dir, pid, holder } => in_use(dir, *pid, holder.as_ref()),
+            OpenError::Locked { dir, holder } => in_use(dir, holder),
             OpenError::Io { .. } => CliError::new("storage", Exit::Other, error.to_string())
                 .causes(&error)
                 .help("check the folder's owner, rights and free space"),

@@ -45,8 +45,7 @@ pub async fn peer(ctx: &Context, args: PeerArgs) -> Result<(), CliError> {
         // Only the menu asks.
         Who::Ask => return Err(super::unbuilt("peer")),
     };
-    let index = ctx.config.index_address().to_string();
-    let index = index.parse().expect("temporary");
+    let index = ctx.config.index_address();
     let hosting = Hosting::prepare(ctx, &name, index, args.take_over.take_over).await?;
     hosting.run(shutdown, |_| {}).await.map(drop)
 }
