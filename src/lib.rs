@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod clock;
+pub mod index;
 pub mod limits;
 pub mod types;
 pub mod wire;
