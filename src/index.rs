@@ -16,3 +16,4 @@
 pub mod decide;
 pub mod directory;
 pub mod record;
+pub mod store;

@@ -18,7 +18,7 @@
 use std::net::SocketAddr;
 
 use super::directory::Directory;
-use super::record::{Change, Table};
+use super::record::Change;
 use crate::types::{
     BootId, Fingerprint, Group, Incarnation, PeerName, SessionId, StorageId, TopicId, TopicName,
     TopicSettings, UnixMicros, Version,
@@ -251,17 +251,6 @@ pub enum Happened {
         peer: PeerName,
         topics: u32,
     },
-}
-
-/// A record that must still be as it was when the decision was made.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Expected {
-    /// Where.
-    pub table: Table,
-    /// Under which key.
-    pub key: Vec<u8>,
-    /// Its version; `None`: it is not there.
-    pub version: Option<Version>,
 }
 
 /// What was decided about one event.

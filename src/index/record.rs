@@ -170,3 +170,14 @@ pub enum Change {
     /// Numbers given.
     PutCounters(Counters),
 }
+
+/// A record that must still be as it was when the decision was made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Expected {
+    /// Where.
+    pub table: Table,
+    /// Under which key.
+    pub key: Vec<u8>,
+    /// Its version; `None`: it is not there.
+    pub version: Option<Version>,
+}

@@ -5,11 +5,12 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{Expected, UnixMicros};
 use crate::index::directory::Directory;
-use crate::index::record::{Change, Counters, PeerRecord, SubscriptionRecord, Table, TopicRecord};
+use crate::index::record::{
+    Change, Counters, Expected, PeerRecord, SubscriptionRecord, Table, TopicRecord,
+};
 use crate::limits;
-use crate::types::{Fingerprint, Group, PeerName, TopicName};
+use crate::types::{Fingerprint, Group, PeerName, TopicName, UnixMicros};
 use crate::wire::index::{Notice, NoticeKind};
 
 /// The changes of a commit in the making.
