@@ -13,7 +13,11 @@
 //! Guarantees: whatever was answered is durable; readers see committed state only; a name belongs to
 //! one key, an epoch to one process.
 
+pub mod assign;
 pub mod decide;
+pub mod decider;
 pub mod directory;
 pub mod record;
+pub mod session;
 pub mod store;
+pub mod waiters;
