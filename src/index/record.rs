@@ -181,3 +181,8 @@ pub struct Expected {
     /// Its version; `None`: it is not there.
     pub version: Option<Version>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    pub(crate) use super::codec::tests::samples;
+}

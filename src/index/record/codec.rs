@@ -452,4 +452,4 @@ impl TopicV1 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -102,3 +102,28 @@ impl Store for MemoryStore {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance;
+    use super::*;
+    use crate::index::record::tests_support::samples;
+
+    #[test]
+    fn conforms() {
+        conformance::run(&|check| {
+            let store = MemoryStore::new();
+            check(&|| Box::new(store.clone()));
+        });
+    }
+
+    #[test]
+    fn forgets_commits_long_ago() {
+        let store = MemoryStore::new();
+        for _ in 0..=REMEMBERED {
+            store.commit(&[], &samples()).unwrap();
+        }
+        assert_eq!(store.watch(0).unwrap(), Watched::Forgotten);
+        assert!(matches!(store.watch(1).unwrap(), Watched::Changes(65, _)));
+    }
+}
