@@ -4,5 +4,6 @@
 pub mod clock;
 pub mod index;
 pub mod limits;
+pub mod transport;
 pub mod types;
 pub mod wire;

@@ -63,6 +63,18 @@ pub const STREAMS_PER_CONNECTION: u32 = 1_024;
 pub const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 /// Receive window of one accepted connection.
 pub const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+/// Receive window that every accepted connection has, come what may; one metadata request fits.
+pub const CONNECTION_WINDOW_MIN_BYTES: u32 = 64 << 10;
+/// Bytes that all accepted connections of a process may get beyond their minimum: 1 GiB, so that
+/// hostile senders cost at most 2 GiB together with the minimum of every connection allowed.
+pub const WINDOW_POOL_BYTES: u64 = 1 << 30;
+/// Share of what is left of [`WINDOW_POOL_BYTES`] that one connection may take at once: the first
+/// few get all they want, the thousandth still gets something.
+pub const WINDOW_POOL_SHARE: u64 = 16;
+/// Bytes that all connections of one key may get beyond their minimum.
+pub const WINDOW_PER_KEY_BYTES: u64 = 256 << 20;
+/// Share of what is left of [`WINDOW_PER_KEY_BYTES`] that one connection may take at once.
+pub const WINDOW_PER_KEY_SHARE: u64 = 4;
 /// Bytes of unacknowledged sent data per connection.
 pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// Handshakes in flight at one endpoint; further ones are refused.
@@ -89,6 +101,28 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// How long a client waits for the reply to a metadata request.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a dial waits for one address before it tries the next beside it (RFC 8305 section 5).
+pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
+/// How long streams in flight may go on at shutdown.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Least time between a connection's last reply and its closing at shutdown; closing throws away
+/// what was not yet sent. One delayed acknowledgement (25 ms, RFC 9002 section 5.3) fits.
+pub const LINGER: Duration = Duration::from_millis(30);
+/// How long closing an endpoint waits until peers have been told.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes of the reason in a closed connection; fits one packet beside the code.
+pub const CLOSE_REASON_BYTES: usize = 512;
+/// Bytes of a payload chunk up to which it is copied behind its header, not written on its own:
+/// copying this much costs less than a further entry in QUIC's send queue.
+pub const COPIED_PAYLOAD_BYTES: usize = 1 << 10;
+/// Chunks taken from a stream at once; a packet is one chunk, GSO sends some 40 packets.
+pub const CHUNKS_PER_READ: usize = 32;
+/// How long after its end a pass is still taken: wall clocks of hosts and index may differ, and an
+/// index may be down for a day.
+pub const PASS_GRACE: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of a key, certificate or known_index file; thousands of index addresses.
+pub const CERTS_FILE_BYTES: u64 = 1 << 20;
 
 /// How often a hosting peer sends a heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_millis(300);
@@ -152,6 +186,12 @@ const _: () = {
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
     assert!(CREATE_WAIT.as_millis() * 2 <= REPLY_TIMEOUT.as_millis());
     assert!(SESSION_TICK_LATE.as_millis() < LEASE_WAIT.as_millis());
+    assert!(METADATA_REQUEST_BYTES <= CONNECTION_WINDOW_MIN_BYTES as usize);
+    assert!(CONNECTIONS as u64 * CONNECTION_WINDOW_MIN_BYTES as u64 <= WINDOW_POOL_BYTES);
+    assert!(WINDOW_PER_KEY_BYTES / WINDOW_PER_KEY_SHARE >= CONNECTION_WINDOW_BYTES as u64);
+    assert!(WINDOW_POOL_BYTES / WINDOW_POOL_SHARE >= CONNECTION_WINDOW_BYTES as u64);
+    assert!(HANDSHAKES_BEFORE_RETRY < HANDSHAKES);
+    assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
     assert!(HEARTBEAT.as_millis() * 3 <= LEASE.as_millis());
     // A clock drift of 20 % is covered.
     assert!(LEASE_WAIT.as_millis() * 8 >= LEASE.as_millis() * 12);

@@ -1,0 +1,320 @@
+//! Frames over one QUIC stream, either side.
+//!
+//! Guarantees: a frame goes out in one write, payload chunks uncopied; a frame that lies whole in
+//! one received chunk comes out uncopied; a frame over the bound is refused by its length alone,
+//! the stream is stopped with a code and the connection lives.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use quinn::{RecvStream, SendStream};
+
+use super::error::{CallError, var_code};
+use crate::limits;
+use crate::wire::frame::{LENGTH_BYTES, put_frame};
+use crate::wire::{DecodeError, ErrorCode, ErrorReply, Frame, FrameDecoder, Message};
+
+/// Room for one ordinary frame, so that it is written without growing the buffer.
+const FRAME_ROOM_BYTES: usize = 128;
+
+/// Frames out.
+///
+/// Dropped without [`FrameSender::finish`]: the dialling side finishes, which says "no more"; the
+/// serving side resets, so that a task that died never looks like the end of a reply. A frame half
+/// sent is always reset.
+#[derive(Debug)]
+pub struct FrameSender {
+    stream: SendStream,
+    buffer: BytesMut,
+    chunks: Vec<Bytes>,
+    on_drop: Option<ErrorCode>,
+    done: bool,
+}
+
+impl FrameSender {
+    pub(super) fn new(stream: SendStream, on_drop: Option<ErrorCode>) -> Self {
+        FrameSender {
+            stream,
+            buffer: BytesMut::new(),
+            chunks: Vec::new(),
+            on_drop,
+            done: false,
+        }
+    }
+
+    /// Puts an encoded frame before all that is buffered later.
+    pub(super) fn buffer_encoded(&mut self, frame: Bytes) {
+        self.seal_buffer();
+        self.chunks.push(frame);
+    }
+
+    /// Sends what is buffered, then the message. Cancelled, the frame may be cut: go on with
+    /// [`FrameSender::flush`], or drop the sender.
+    pub async fn send<M: Message>(&mut self, message: &M) -> Result<(), CallError> {
+        self.buffer(message);
+        self.flush().await
+    }
+
+    /// As [`FrameSender::send`], with a payload, which is not copied unless it is small.
+    pub async fn send_with<M: Message>(
+        &mut self,
+        message: &M,
+        payload: &[Bytes],
+    ) -> Result<(), CallError> {
+        self.buffer_with(message, payload);
+        self.flush().await
+    }
+
+    /// Adds a frame to what the next [`FrameSender::flush`] sends.
+    pub fn buffer<M: Message>(&mut self, message: &M) {
+        self.buffer_with(message, &[]);
+    }
+
+    /// As [`FrameSender::buffer`], with a payload.
+    pub fn buffer_with<M: Message>(&mut self, message: &M, payload: &[Bytes]) {
+        let payload_bytes: usize = payload.iter().map(Bytes::len).sum();
+        self.buffer.reserve(FRAME_ROOM_BYTES);
+        put_frame(&mut self.buffer, message, payload_bytes);
+        for chunk in payload {
+            if chunk.len() <= limits::COPIED_PAYLOAD_BYTES {
+                self.buffer.extend_from_slice(chunk);
+            } else {
+                self.seal_buffer();
+                self.chunks.push(chunk.clone());
+            }
+        }
+    }
+
+    /// Bytes buffered and not yet taken by QUIC.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() + self.chunks.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Sends what is buffered; waits while the other side's window is full. Cancellation safe:
+    /// called again, it goes on where it was.
+    pub async fn flush(&mut self) -> Result<(), CallError> {
+        self.seal_buffer();
+        // QUIC empties each chunk as it takes it, so that what is left after a cancellation is
+        // what was not sent.
+        self.stream.write_all_chunks(&mut self.chunks).await?;
+        self.chunks.clear();
+        Ok(())
+    }
+
+    /// Ends the stream after what was flushed.
+    pub fn finish(&mut self) {
+        debug_assert_eq!(self.buffered(), 0, "flush before finish");
+        self.done = true;
+        // Fails only if the stream is over already, and then there is nobody to tell.
+        let _ = self.stream.finish();
+    }
+
+    /// Gives the stream up; the other side sees the code as [`CallError::Remote`].
+    pub fn reset(&mut self, code: ErrorCode) {
+        self.done = true;
+        // As in `finish`.
+        let _ = self.stream.reset(var_code(code));
+    }
+
+    /// Waits until the other side has acknowledged everything after [`FrameSender::finish`]
+    /// (`Ok`), or stops reading or is gone (`Err`). Cancellation safe.
+    pub async fn stopped(&mut self) -> Result<(), CallError> {
+        match self.stream.stopped().await? {
+            None => Ok(()),
+            Some(code) => Err(quinn::WriteError::Stopped(code).into()),
+        }
+    }
+
+    /// Streams of a higher priority go first; 0 is usual.
+    pub fn set_priority(&self, priority: i32) {
+        // As in `finish`.
+        let _ = self.stream.set_priority(priority);
+    }
+
+    /// Changes the code of a reset by dropping.
+    pub(super) fn reset_on_drop(&mut self, code: ErrorCode) {
+        self.on_drop = Some(code);
+    }
+
+    fn seal_buffer(&mut self) {
+        if !self.buffer.is_empty() {
+            self.chunks.push(self.buffer.split().freeze());
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.chunks.iter().any(|chunk| !chunk.is_empty())
+    }
+}
+
+impl Drop for FrameSender {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let code = self
+            .on_drop
+            .or(self.is_cut().then_some(ErrorCode::Internal));
+        if let Some(code) = code {
+            let _ = self.stream.reset(var_code(code));
+        }
+    }
+}
+
+/// Frames in. Dropped before the end of the stream, it tells the other side to stop.
+///
+/// A frame's bytes may share a receive buffer of the connection: copy what is kept for long.
+#[derive(Debug)]
+pub struct FrameReceiver {
+    stream: RecvStream,
+    decoder: FrameDecoder,
+    /// The last chunk that came, as far as it is not in the decoder: frames are sliced off it.
+    chunk: Bytes,
+    max: usize,
+    at_end: bool,
+}
+
+impl FrameReceiver {
+    pub(super) fn new(stream: RecvStream, max: usize) -> Self {
+        FrameReceiver {
+            stream,
+            decoder: FrameDecoder::new(max),
+            chunk: Bytes::new(),
+            max,
+            at_end: false,
+        }
+    }
+
+    /// The next frame; `None` if the stream ended between frames. Cancellation safe. A frame that
+    /// does not decode stops the stream with a code.
+    pub async fn next(&mut self) -> Result<Option<Frame>, CallError> {
+        loop {
+            if let Some(frame) = self.take_buffered()? {
+                return Ok(Some(frame));
+            }
+            if !self.fill().await? {
+                return match self.decoder.finish() {
+                    Ok(()) => Ok(None),
+                    Err(error) => Err(error.into()),
+                };
+            }
+        }
+    }
+
+    /// The next frame as a message without payload; an error frame becomes [`CallError::Remote`],
+    /// the end of the stream [`DecodeError::Ended`]. Cancellation safe.
+    pub async fn expect<M: Message>(&mut self) -> Result<M, CallError> {
+        let frame = self.frame_or_error(M::NAME).await?;
+        frame.decode().map_err(|error| self.refuse(error))
+    }
+
+    /// As [`FrameReceiver::expect`], for a message with a payload.
+    pub async fn expect_with<M: Message>(&mut self) -> Result<(M, Bytes), CallError> {
+        let frame = self.frame_or_error(M::NAME).await?;
+        frame
+            .decode_with_payload()
+            .map_err(|error| self.refuse(error))
+    }
+
+    /// As [`FrameReceiver::next`], with a deadline. Cancellation safe, also after the deadline.
+    pub async fn next_within(&mut self, timeout: Duration) -> Result<Option<Frame>, CallError> {
+        match tokio::time::timeout(timeout, self.next()).await {
+            Ok(result) => result,
+            Err(_) => Err(CallError::Timeout {
+                what: "a frame",
+                after: timeout,
+            }),
+        }
+    }
+
+    /// Changes the bound of frames to come, at most [`limits::FRAME_BYTES`].
+    pub fn set_max(&mut self, bytes: usize) {
+        self.max = bytes.min(limits::FRAME_BYTES);
+        self.decoder.set_max(self.max);
+    }
+
+    /// Tells the other side to stop sending; it sees the code as [`CallError::Remote`].
+    pub fn stop(&mut self, code: ErrorCode) {
+        // Fails only if the stream is over already, and then there is nobody to tell.
+        let _ = self.stream.stop(var_code(code));
+    }
+
+    /// Whether bytes of the next frame have come.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.chunk.is_empty() || self.decoder.finish().is_err()
+    }
+
+    /// Notices the end of the stream if it is here already: a stream dropped at its end needs no
+    /// message to the other side.
+    pub(super) fn poll_end(&mut self) -> bool {
+        if !self.at_end && !self.has_begun() {
+            let mut context = Context::from_waker(Waker::noop());
+            // An error is an end as well.
+            let failed = matches!(pin!(self.fill()).poll(&mut context), Poll::Ready(Err(_)));
+            self.at_end |= failed;
+        }
+        self.at_end
+    }
+
+    async fn frame_or_error(&mut self, expected: &'static str) -> Result<Frame, CallError> {
+        let frame = self.next().await?;
+        let frame = frame.ok_or(DecodeError::Ended { expected })?;
+        if frame.kind == ErrorReply::KIND {
+            return Err(CallError::Remote(frame.decode()?));
+        }
+        Ok(frame)
+    }
+
+    fn take_buffered(&mut self) -> Result<Option<Frame>, CallError> {
+        if !self.chunk.is_empty() {
+            if self.decoder.finish().is_ok()
+                && let Some(frame) = slice_frame(&mut self.chunk, self.max)
+            {
+                return Ok(Some(frame));
+            }
+            self.decoder.push(&self.chunk);
+            self.chunk.clear();
+        }
+        self.decoder.next().map_err(|error| self.refuse(error))
+    }
+
+    /// Takes what came; `false` at the end of the stream. Several chunks are taken at once, which
+    /// also notices an end that came with the data.
+    async fn fill(&mut self) -> Result<bool, CallError> {
+        if self.at_end {
+            return Ok(false);
+        }
+        let mut chunks = [const { Bytes::new() }; limits::CHUNKS_PER_READ];
+        let Some(count) = self.stream.read_chunks(&mut chunks).await? else {
+            self.at_end = true;
+            return Ok(false);
+        };
+        if count == 1 {
+            self.chunk = std::mem::take(&mut chunks[0]);
+        } else {
+            chunks[..count].iter().for_each(|c| self.decoder.push(c));
+        }
+        Ok(true)
+    }
+
+    fn refuse(&mut self, error: DecodeError) -> CallError {
+        self.stop(ErrorReply::from(error.clone()).code());
+        error.into()
+    }
+}
+
+/// Slices the first frame off `chunk` if it lies there whole and within the bound; every other
+/// case is the decoder's.
+fn slice_frame(chunk: &mut Bytes, max: usize) -> Option<Frame> {
+    let length = u32::from_le_bytes(*chunk.first_chunk::<LENGTH_BYTES>()?) as usize;
+    if length == 0 || length > max || chunk.len() < LENGTH_BYTES + length {
+        return None;
+    }
+    chunk.advance(LENGTH_BYTES);
+    let mut rest = chunk.split_to(length);
+    let kind = rest.get_u8();
+    Some(Frame { kind, rest })
+}
