@@ -17,6 +17,7 @@ pub mod assign;
 pub mod decide;
 pub mod decider;
 pub mod directory;
+pub mod load;
 pub mod record;
 pub mod session;
 pub mod store;

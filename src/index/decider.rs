@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::decide::{Answer, Decision, Effect, Event, Overlay, decide};
 use super::directory::Directory;
+use super::load::load;
 use super::record::Change;
 use super::store::{CommitError, Revision, Store, StoreError, Watched};
 use crate::types::UnixMicros;
@@ -273,8 +274,8 @@ impl Decider {
                 self.revision = revision;
             }
             Watched::Forgotten => {
-                let mut fresh = Directory::new(rand::random());
-                self.revision = self.store.load(&mut |change| fresh.apply(&change))?;
+                let (mut fresh, revision) = load(&*self.store)?;
+                self.revision = revision;
                 let mut published = self.directory.write();
                 fresh.keep_volatile(&published);
                 *published = fresh;

@@ -75,6 +75,11 @@ impl Directory {
         }
     }
 
+    /// Makes room for `more` topics.
+    pub fn reserve_topics(&mut self, more: usize) {
+        self.topics.reserve(more);
+    }
+
     /// Applies one durable change.
     pub fn apply(&mut self, change: &Change) {
         match change {

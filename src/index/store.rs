@@ -35,6 +35,9 @@ pub trait Store: Send + Sync + 'static {
     /// answers the revision that this is.
     fn load(&self, visit: &mut dyn FnMut(Change)) -> Result<Revision, StoreError>;
 
+    /// How many records a table has, to make room for them.
+    fn count(&self, table: Table) -> Result<u64, StoreError>;
+
     /// Makes all changes durable, or none: `Conflict` if a record is not at the version expected.
     /// Later changes of one record win.
     fn commit(&self, expected: &[Expected], changes: &[Change]) -> Result<Revision, CommitError>;

@@ -91,6 +91,30 @@ impl Topics {
         }
     }
 
+    /// Makes room for `more` topics, so that loading them moves nothing.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let each = more / SHARDS;
+        // Shards differ by some square roots of their size.
+        let each = each + each / 16;
+        let Topics {
+            slots,
+            names,
+            by_name,
+            by_id,
+            hasher,
+            ..
+        } = self;
+        for shard in by_name {
+            shard.reserve(each, |&other| {
+                let packed = in_use(slots, other);
+                hasher.hash_one(names.bytes(packed.name_at, packed.name_bytes()))
+            });
+        }
+        for shard in by_id {
+            shard.reserve(each, |&other| id_hash(in_use(slots, other).topic));
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -139,6 +139,8 @@ fn scans_are_sorted_and_paged(open: Open) {
     let store = open();
     let names = ["a", "a/1", "a/2", "a/3", "b", "a0"];
     store.commit(&[], &names.map(named)).unwrap();
+    assert_eq!(store.count(Table::Topics).unwrap(), 6);
+    assert_eq!(store.count(Table::Peers).unwrap(), 0);
     let keys = |prefix: &str, after: Option<&str>, limit| -> Vec<String> {
         let after = after.map(str::as_bytes);
         let rows = store

@@ -44,6 +44,15 @@ impl Store for MemoryStore {
         Ok(state.revision)
     }
 
+    fn count(&self, table: Table) -> Result<u64, StoreError> {
+        let state = self.state.lock();
+        Ok(state
+            .rows
+            .keys()
+            .filter(|(found, _)| *found == table)
+            .count() as u64)
+    }
+
     fn commit(&self, expected: &[Expected], changes: &[Change]) -> Result<Revision, CommitError> {
         let mut state = self.state.lock();
         for record in expected {

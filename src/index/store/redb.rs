@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableError, WriteTransaction,
 };
 
 use super::{CommitError, DataLock, FORMAT, Revision, Row, Store, StoreError, Watched};
@@ -170,6 +170,12 @@ impl Store for RedbStore {
             }
         }
         Ok(revision)
+    }
+
+    fn count(&self, table: Table) -> Result<u64, StoreError> {
+        let reading = self.database.begin_read().map_err(failed)?;
+        let rows = reading.open_table(definition(table)).map_err(failed)?;
+        rows.len().map_err(failed)
     }
 
     fn commit(&self, expected: &[Expected], changes: &[Change]) -> Result<Revision, CommitError> {
