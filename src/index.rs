@@ -13,11 +13,14 @@
 //! Guarantees: whatever was answered is durable; readers see committed state only; a name belongs to
 //! one key, an epoch to one process.
 
+pub mod admission;
 pub mod assign;
 pub mod decide;
 pub mod decider;
 pub mod directory;
+pub mod listing;
 pub mod load;
+mod log;
 pub mod record;
 pub mod session;
 pub mod store;

@@ -167,8 +167,13 @@ pub const NAMES_PER_LOCK: usize = 256;
 /// Topic slots looked at under one hold of the directory's lock while collecting a host's
 /// assignments: a millisecond or two.
 pub const SLOTS_PER_LOCK: u32 = 65_536;
+/// Bytes, as estimated, at which a page of a listing ends: half of [`METADATA_REPLY_BYTES`], for the
+/// estimate is rough.
+pub const PAGE_BYTES: usize = METADATA_REPLY_BYTES / 2;
 /// Notices on the first page of a peer's subscriptions.
 pub const NOTICES_PER_PAGE: usize = 256;
+/// Creations in one request from which on the log has one line for all of them.
+pub const CREATIONS_LOGGED: usize = 16;
 /// Serial numbers of passes reserved by one durable write.
 pub const PASS_SERIALS_RESERVED: u64 = 1_024;
 /// Cache of the index's database; lookups do not use it.

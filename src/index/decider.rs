@@ -44,6 +44,13 @@ pub trait Outcomes: Send + 'static {
     fn failed(&mut self, why: Fatal);
 }
 
+/// What comes through the queue.
+enum Message {
+    Ask(Queued),
+    /// Everything queued before is decided, nothing after.
+    Stop,
+}
+
 struct Queued {
     event: Event,
     answer: oneshot::Sender<Result<Answer, ErrorReply>>,
@@ -52,7 +59,7 @@ struct Queued {
 /// Hands events to the decider.
 #[derive(Debug, Clone)]
 pub struct Deciding {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<Message>,
 }
 
 fn stopping() -> ErrorReply {
@@ -66,14 +73,23 @@ impl Deciding {
     /// Has an event decided; the answer comes once it is durable.
     pub async fn decide(&self, event: Event) -> Result<Answer, ErrorReply> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.queue.send(Queued { event, answer }).await;
+        let sent = self
+            .queue
+            .send(Message::Ask(Queued { event, answer }))
+            .await;
         sent.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }
+
+    /// Ends the decider once it has done what was queued before.
+    pub async fn stop(&self) {
+        // It may have ended already.
+        let _ = self.queue.send(Message::Stop).await;
+    }
 }
 
-/// A running decider. It stops when every [`Deciding`] is gone, after all that was queued and the
-/// reports not yet written.
+/// A running decider. It ends by [`Deciding::stop`] or when every [`Deciding`] is gone, after all
+/// that was queued and the reports not yet written.
 pub fn start(
     directory: Arc<RwLock<Directory>>,
     store: Arc<dyn Store>,
@@ -124,7 +140,7 @@ struct Decider {
     store: Arc<dyn Store>,
     revision: Revision,
     next_pass: u64,
-    queued: mpsc::Receiver<Queued>,
+    queued: mpsc::Receiver<Message>,
     /// An event that must be decided alone and came while others were decided.
     held_back: Option<Queued>,
 }
@@ -164,8 +180,16 @@ impl Decider {
     fn next(&mut self) -> Option<Queued> {
         match self.held_back.take() {
             Some(queued) => Some(queued),
-            None => self.queued.blocking_recv(),
+            None => match self.queued.blocking_recv()? {
+                Message::Ask(queued) => Some(queued),
+                Message::Stop => self.refuse_more(),
+            },
         }
+    }
+
+    fn refuse_more(&mut self) -> Option<Queued> {
+        self.queued.close();
+        None
     }
 
     fn commit_with(&mut self, first: Queued, outcomes: &mut impl Outcomes) -> Result<(), Fatal> {
@@ -221,8 +245,14 @@ impl Decider {
         let directory = directory.read();
         batch.decide(&directory, now, first);
         while !alone && !batch.is_full() {
-            let Ok(mut queued) = self.queued.try_recv() else {
-                break;
+            let mut queued = match self.queued.try_recv() {
+                Ok(Message::Ask(queued)) => queued,
+                Ok(Message::Stop) => {
+                    // This batch is the last one.
+                    self.queued.close();
+                    break;
+                }
+                Err(_) => break,
             };
             // Reports are collected under the write lock, so that event starts a commit too.
             if queued.event.stands_alone() || queued.event == Event::FlushReports {

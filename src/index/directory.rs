@@ -37,6 +37,7 @@ use peers::PeerSlot;
 use reports::Reports;
 use topics::{Packed, Parts, Topics};
 
+pub use listing::TopicFilter;
 pub(crate) use topics::Slot;
 
 /// Everything that the index knows.

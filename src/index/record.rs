@@ -27,6 +27,7 @@ use crate::wire::index::{Notice, TopicMetadata};
 mod codec;
 
 pub use codec::{Entry, RecordError, Table, version_of};
+pub(crate) use codec::{subscription_key, subscription_prefix};
 
 /// A name and the key that it is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]

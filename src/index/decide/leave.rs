@@ -4,7 +4,7 @@
 
 use super::overlay::View;
 use super::rights::{self, Action, Caller};
-use super::topics::{peer_not_found, remove};
+use super::topics::{gone, peer_not_found, remove};
 use super::{Answer, Decision, Effect, Happened};
 use crate::index::record::{Change, Counters, PeerRecord, TopicRecord, WaitingRecord};
 use crate::types::{Fingerprint, PeerName};
@@ -157,6 +157,7 @@ fn drop_hosted(
     let hosted: Vec<TopicRecord> = view.base.hosted(key);
     for record in &hosted {
         remove(view, decision, record, Some(key), by, counters);
+        decision.effects.push(gone(record));
     }
 }
 

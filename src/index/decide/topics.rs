@@ -5,7 +5,7 @@ use hashbrown::HashSet;
 use super::overlay::View;
 use super::rights::{self, Action, Caller};
 use super::{Answer, Decision, Effect, Happened};
-use crate::index::record::{Change, PeerRecord, TopicRecord, TopicState};
+use crate::index::record::{Change, Counters, PeerRecord, TopicRecord, TopicState};
 use crate::types::{Epoch, Fingerprint, PeerName, TopicId, TopicName, TopicSettings, Version};
 use crate::wire::index::{CreateOutcome, DeletedTopic, NewTopic, SetTopicDone};
 use crate::wire::{ErrorCode, ErrorReply};
@@ -229,6 +229,7 @@ pub(super) fn delete(
     if counters != view.counters() {
         decision.changes.push(Change::PutCounters(counters));
     }
+    decision.effects.push(gone(&record));
     decision.effects.push(Effect::Erase {
         host: record.host,
         topics: vec![record.topic],
@@ -252,7 +253,7 @@ pub(super) fn remove(
     record: &TopicRecord,
     deleter: Option<Fingerprint>,
     by: Option<&PeerName>,
-    counters: &mut crate::index::record::Counters,
+    counters: &mut Counters,
 ) -> u32 {
     let subscribers = view.subscribers(&record.name);
     let mut told: Vec<Fingerprint> = subscribers.iter().map(|&(peer, _)| peer).collect();
@@ -278,14 +279,18 @@ pub(super) fn remove(
         name: record.name.clone(),
         topic: record.topic,
     });
-    decision.effects.push(Effect::TopicGone {
+    told.len() as u32
+}
+
+/// For whoever waits for the topic's acceptance while it is deleted.
+pub(super) fn gone(record: &TopicRecord) -> Effect {
+    Effect::TopicGone {
         topic: record.topic,
         why: ErrorReply::new(
             ErrorCode::TopicNotFound,
             format!("the topic '{}' was deleted meanwhile", record.name),
         ),
-    });
-    told.len() as u32
+    }
 }
 
 pub(super) fn set(
@@ -357,6 +362,10 @@ pub(super) fn host_refused(
             None,
             &mut counters,
         );
+        decision.effects.push(Effect::TopicGone {
+            topic: *topic,
+            why: why.clone(),
+        });
         decision.effects.push(Effect::Log(Happened::Refused {
             host,
             topic: record.name,

@@ -186,7 +186,12 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// The key of a subscription; also the start of a scan over one peer's.
+/// What the keys of one peer's subscriptions begin with.
+pub(crate) fn subscription_prefix(peer: Fingerprint) -> [u8; 32] {
+    peer.0
+}
+
+/// The key of a subscription.
 pub(crate) fn subscription_key(peer: Fingerprint, name: &TopicName, group: &Group) -> Vec<u8> {
     joined(&[
         &peer.0,
@@ -197,7 +202,7 @@ pub(crate) fn subscription_key(peer: Fingerprint, name: &TopicName, group: &Grou
 }
 
 /// The topic and group of a subscription's key.
-pub(crate) fn read_subscription_key(key: &[u8]) -> Option<(Fingerprint, TopicName, Group)> {
+fn read_subscription_key(key: &[u8]) -> Option<(Fingerprint, TopicName, Group)> {
     let (peer, rest) = key.split_first_chunk::<32>()?;
     let zero = rest.iter().position(|&byte| byte == 0)?;
     let name = std::str::from_utf8(&rest[..zero]).ok()?;
