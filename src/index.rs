@@ -22,6 +22,7 @@ pub mod listing;
 pub mod load;
 mod log;
 pub mod record;
+pub mod server;
 pub mod session;
 pub mod store;
 pub mod waiters;

@@ -41,6 +41,8 @@ mod topics;
 pub use overlay::Overlay;
 use overlay::View;
 pub use rights::Caller;
+pub(crate) use rights::not_registered;
+pub(crate) use topics::{not_found as topic_not_found, peer_not_found};
 
 /// Something to decide.
 #[derive(Debug, Clone, PartialEq)]

@@ -76,13 +76,16 @@ impl<T> Waiters<T> {
         self.waits.remove(&id).map(|wait| (wait.tell, wait.verdict))
     }
 
-    /// A creator waits no longer.
-    pub fn give_up(&mut self, id: WaitId, topics: &[TopicId]) {
-        if self.waits.remove(&id).is_some() {
-            topics
-                .iter()
-                .for_each(|topic| _ = self.topics.remove(topic));
-        }
+    /// A creator waits no longer: those of its `topics` that nobody has answered for, and what was
+    /// said of the others.
+    pub fn give_up(&mut self, id: WaitId, topics: &[TopicId]) -> (Vec<TopicId>, Verdict) {
+        let Some(wait) = self.waits.remove(&id) else {
+            return (Vec::new(), Verdict::default());
+        };
+        let open = topics
+            .iter()
+            .filter(|topic| self.topics.remove(*topic).is_some());
+        (open.copied().collect(), wait.verdict)
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
         };
         assert_eq!(waiters.settle(id(2), Some(why)), Some(("a", verdict)));
         assert!(waiters.waits_for(id(3)));
-        waiters.give_up(gave_up, &[id(3)]);
+        assert_eq!(waiters.give_up(gave_up, &[id(3)]).0, [id(3)]);
         assert_eq!(waiters.settle(id(3), None), None);
         assert!(waiters.waits.is_empty() && waiters.topics.is_empty());
     }
