@@ -10,6 +10,7 @@
 //! | [`who`] | which identity a command acts under |
 //! | [`wait`] | waiting that says for what |
 //! | [`hosting`] | running a peer: for `peer`, `up` and the menu |
+//! | [`indexing`] | running the index: for `index` and `up` |
 //! | [`takeover`] | ending the process that holds a data folder |
 //! | [`signals`] | SIGINT and SIGTERM |
 //! | [`units`] | bytes and durations |
@@ -19,6 +20,7 @@ pub mod commands;
 pub mod context;
 pub mod error;
 pub mod hosting;
+pub mod indexing;
 pub mod output;
 pub mod signals;
 pub mod takeover;
