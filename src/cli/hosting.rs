@@ -143,7 +143,7 @@ impl From<PeerError> for CliError {
         match error {
             PeerError::Journal(error) => error.into(),
             PeerError::Bind(error) => error.into(),
-            PeerError::Refused(error) => CliError::new("refused", Exit::Refused, describe(&*error)),
+            PeerError::Refused(error) => (*error).into(),
             PeerError::Fenced { .. } => CliError::new("fenced", Exit::Conflict, error.to_string())
                 .help("run one `waypost peer` per identity; choose another with --id"),
             PeerError::JournalFailed(_) => {

@@ -4,7 +4,6 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::node::TakeOver;
-use crate::cli::confirm;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::indexing::Indexing;
@@ -89,8 +88,9 @@ fn admit(ctx: &Context, args: &AdmitArgs) -> Result<(), CliError> {
 async fn forget(ctx: &Context, args: ForgetArgs) -> Result<(), CliError> {
     let name = &args.name;
     if !args.yes && !args.keep_topics {
-        let what = format!("forget peer {name} and delete the topics that it hosts");
-        confirm::ask(&what).await?;
+        let what = format!("forgetting peer {name} deletes the topics that it hosts");
+        return Err(CliError::new("needs-confirmation", Exit::Usage, what)
+            .help("repeat with --yes, or keep them: --keep-topics"));
     }
     let client = ctx.operator_client()?;
     let forgotten = client.forget_peer(name, args.keep_topics).await?;
