@@ -12,6 +12,7 @@
 //! | [`notices`] | what the index kept to be told |
 //! | [`nearest`] | the topic that was probably meant |
 //! | [`received`] | messages in the forms in which they are printed |
+//! | [`ask`] | questions to the person at the terminal |
 //! | [`wait`] | waiting that says for what |
 //! | [`hosting`] | running a peer: for `peer`, `up` and the menu |
 //! | [`indexing`] | running the index: for `index` and `up` |
@@ -20,6 +21,7 @@
 //! | [`units`] | bytes and durations |
 
 pub mod args;
+pub mod ask;
 pub mod commands;
 pub mod context;
 pub mod error;
@@ -95,12 +97,7 @@ fn code(exit: Exit) -> ExitCode {
 
 fn report(error: &CliError, json: bool) -> ExitCode {
     if error.exit() != Exit::Ok {
-        let text = match json {
-            true => error.to_json().to_string(),
-            false => error.to_string(),
-        };
-        // Where standard error is gone the exit code is all that can be said.
-        let _ = writeln!(std::io::stderr(), "{text}");
+        output::say_error(error, json);
     }
     code(error.exit())
 }
