@@ -406,6 +406,47 @@ fn spawn(
         })
 }
 
+/// Recovers a folder whose first segment holds `bytes` after a sound header, and reads what came of
+/// it. For fuzzing: nothing may panic, and what is served must pass its checksum.
+#[doc(hidden)]
+pub fn fuzz_recover(bytes: &[u8]) {
+    let dir = PathBuf::from("/journal");
+    let header = layout::SegmentHeader {
+        sequence: 1,
+        generation: 0,
+        storage: StorageId([0; 16]),
+        made: crate::types::UnixMicros(0),
+    };
+    let mut file = header.encode();
+    file.extend_from_slice(bytes);
+    let disk = faulty::FaultyDisk::holding([(names::segment(&dir, 1), file)]);
+    let options = Options {
+        segment_bytes: limits::SEGMENT_BYTES_MIN,
+        extent_bytes: limits::SEGMENT_BYTES_MIN / 8,
+        disk: Arc::new(disk),
+        ..Options::new(dir)
+    };
+    let Ok(recovered) = recovery::recover(&options) else {
+        return;
+    };
+    let view = RwLock::new(recovered.view);
+    let reader = Reader::new();
+    let topics: Vec<TopicId> = view.read().topics.keys().copied().collect();
+    for topic in topics {
+        let Some((start, end)) = view.read().range(&topic) else {
+            continue;
+        };
+        assert!(start <= end);
+        let mut from = start;
+        while let Ok(slice) = reader.read(&options, &view, topic, from, 1 << 20) {
+            if slice.next <= from {
+                break;
+            }
+            from = slice.next;
+        }
+    }
+}
+
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -59,6 +59,9 @@ pub(super) struct Replay<'a> {
     group_at: u64,
     /// For each topic met: the end of its last batch in the segments.
     ends: HashMap<TopicId, Offset>,
+    /// Holes between batches, by topic. They count at the end of the replay: a tombstone that
+    /// follows takes them back.
+    holes: HashMap<TopicId, Vec<(Offset, Offset)>>,
     /// Topics whose loss was accepted: whatever comes next continues them.
     accepted: HashSet<TopicId>,
     /// Topics that damage may have cut short.
@@ -92,6 +95,7 @@ impl<'a> Replay<'a> {
             pending: Vec::new(),
             group_at: FIRST_ENTRY,
             ends: HashMap::new(),
+            holes: HashMap::new(),
             accepted: HashSet::new(),
             doubted: HashSet::new(),
             finished: BTreeMap::new(),
@@ -343,17 +347,20 @@ impl<'a> Replay<'a> {
                 let known = self.ends.get(&id).copied();
                 let known = known.or_else(|| if told { None } else { self.table.end(&id) });
                 if let Some(end) = known.filter(|end| *end < header.base && !accepted) {
-                    self.table.damage(&id, end, header.base);
+                    self.hole(id, end, header.base);
                 }
                 self.ends.insert(id, header.end());
                 self.doubted.remove(&id);
             }
             Record::Forget(id) => {
-                self.ends.remove(id);
+                self.ends.insert(*id, Offset::FIRST);
+                self.holes.remove(id);
                 self.doubted.remove(id);
+                self.accepted.remove(id);
             }
             Record::AcceptLoss(id, _) => {
                 self.ends.remove(id);
+                self.holes.remove(id);
                 self.doubted.remove(id);
                 self.accepted.insert(*id);
             }
@@ -364,29 +371,26 @@ impl<'a> Replay<'a> {
     /// Records damage of a segment's bytes and whom it may have struck.
     fn damage(&mut self, segment: &Found, bytes: &Bytes, from: u64, to: u64) {
         self.quarantined.insert(segment.sequence);
-        let header = match bytes.at(from) {
-            At::BadBody(header) if from + header.total() == to => Some(header),
-            _ => None,
-        };
+        let struck = struck_headers(bytes, from, to);
         self.report(DamageReport {
             segment: segment.sequence,
             from,
             to,
-            what: match header {
-                Some(_) => "an entry's content does not match its checksum",
+            what: match struck {
+                Some(_) => "the content of entries does not match its checksum",
                 None if segment.generation.is_none() => "the segment is missing or has no header",
                 None => "an entry is unreadable",
             },
         });
-        match header {
-            Some(header) => self.doubt_marked(header),
+        match struck {
+            Some(headers) => headers.iter().for_each(|header| self.doubt_marked(header)),
             // The footer knows every topic of the segment and its end.
             None if segment.footer.is_some() => {}
             None => self.doubted.extend(self.table.topics.keys().copied()),
         }
     }
 
-    fn doubt_marked(&mut self, header: EntryHeader) {
+    fn doubt_marked(&mut self, header: &EntryHeader) {
         if matches!(header.kind, kind::BOOT | kind::MARKER) {
             return;
         }
@@ -415,7 +419,7 @@ impl<'a> Replay<'a> {
         for (id, end) in ends.collect::<Vec<_>>() {
             let known = self.ends.get(&id).copied().or_else(|| self.table.end(&id));
             if let Some(seen) = known.filter(|seen| *seen < end && !self.accepted.contains(&id)) {
-                self.table.damage(&id, seen, end);
+                self.hole(id, seen, end);
                 self.ends.insert(id, end);
             }
         }
@@ -456,8 +460,17 @@ impl<'a> Replay<'a> {
             })
             .collect();
         for (id, seen, end) in lost {
-            self.table.damage(&id, seen, end);
+            self.hole(id, seen, end);
         }
+        for (id, holes) in std::mem::take(&mut self.holes) {
+            for (from, to) in holes {
+                self.table.damage(&id, from, to);
+            }
+        }
+    }
+
+    fn hole(&mut self, id: TopicId, from: Offset, to: Offset) {
+        self.holes.entry(id).or_default().push((from, to));
     }
 
     /// Sets the view right after the replay: `segments` lie in the folder.
@@ -544,6 +557,20 @@ impl<'a> Replay<'a> {
         let needs_marker = self.report.entries > 0 && self.last_marker.is_none();
         (self.table, self.view, self.report, needs_marker)
     }
+}
+
+/// The headers of the entries between two places, if all of them are true and only bodies are not.
+fn struck_headers(bytes: &Bytes, from: u64, to: u64) -> Option<Vec<EntryHeader>> {
+    let mut headers = Vec::new();
+    let mut at = from;
+    while at < to {
+        let (At::BadBody(header) | At::Entry(header, _)) = bytes.at(at) else {
+            return None;
+        };
+        headers.push(header);
+        at += header.total();
+    }
+    (at == to).then_some(headers)
 }
 
 enum End {

@@ -123,6 +123,10 @@ impl Space {
             if let Some(error) = &state.failed {
                 return Err(error.clone());
             }
+            if state.full {
+                state.wanted = 0;
+                return Ok(self.scarce(&state));
+            }
             let end = state.position + bytes;
             let fits = end <= self.limit(&state, bytes);
             let ready = match fits {
@@ -139,10 +143,6 @@ impl Space {
                     all: bytes,
                     appends: bytes,
                 });
-            }
-            if state.full {
-                state.wanted = 0;
-                return Ok(self.scarce(&state));
             }
             state.wanted = bytes;
             self.to_preparer.notify_one();
