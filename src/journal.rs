@@ -116,14 +116,19 @@ impl Options {
     }
 }
 
+/// See [`Hooks::on_commit`].
+pub type OnCommit = Box<dyn Fn(&[TopicId]) + Send + Sync>;
+/// See [`Hooks::on_fatal`].
+pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
+
 /// Whom the journal tells.
 pub struct Hooks {
     /// Called on the writer's thread once after each synced group with the topics whose end rose,
     /// each once. Must be quick.
-    pub on_commit: Box<dyn Fn(&[TopicId]) + Send + Sync>,
+    pub on_commit: OnCommit,
     /// Called once when a write or sync failed. The journal is stopped for good; the process should
     /// exit.
-    pub on_fatal: Box<dyn Fn(&FatalError) + Send + Sync>,
+    pub on_fatal: OnFatal,
 }
 
 impl Default for Hooks {
@@ -159,13 +164,10 @@ struct Shared {
     counters: Counters,
     /// When the sync in progress began; 0 if there is none.
     sync_since: AtomicU64,
-    failed: AtomicBool,
-}
-
-impl Shared {
-    fn stopped_badly(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
-    }
+    /// The table holds decisions that the view has not been told of. Seen as true by a holder of the
+    /// table's lock other than the writer, it means that the writer has failed: the table must not
+    /// be written to a checkpoint any more.
+    table_ahead: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -350,7 +352,7 @@ fn start(
         reader: Reader::new(),
         counters: Counters::default(),
         sync_since: AtomicU64::new(0),
-        failed: AtomicBool::new(false),
+        table_ahead: AtomicBool::new(false),
         options,
     });
     let (tasks, inbox) = sync_channel(limits::SEALED_WAITING);

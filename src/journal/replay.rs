@@ -16,10 +16,11 @@ use super::names;
 use super::record::{Record, kind};
 use super::recovery::{DamageReport, Found, RecoveryReport, Tail, is_blank, listed, read_segment};
 use super::scan::{At, Bytes};
-use super::table::Table;
+use super::table::{HostedTopic, Table};
 use super::view::{Effect, SegmentInfo, View};
 use crate::limits;
-use crate::types::{Offset, TopicId};
+use crate::types::{Offset, TopicId, TopicName, TopicSettings};
+use crate::wire::batch::BatchHeader;
 
 /// Where the chain of groups stands.
 #[derive(Debug, Clone, Copy)]
@@ -318,6 +319,9 @@ impl<'a> Replay<'a> {
             let loaded = self.loaded.get(&id).map(|topic| topic.as_of);
             group <= loaded.unwrap_or(self.checkpoint_as_of)
         });
+        if !told && let Record::Batch(header) = &record {
+            self.revive(header, place);
+        }
         self.check_continuity(&record, told);
         if told {
             match &record {
@@ -330,6 +334,29 @@ impl<'a> Replay<'a> {
             }
             return;
         }
+        let kept = self.table.apply(&record);
+        self.view.apply(&Effect {
+            record,
+            place,
+            kept,
+        });
+    }
+
+    /// A batch of a topic that nobody has told of: damage took the entry that did. The topic lives on
+    /// under a makeshift name until its host names it again; a tombstone may still follow.
+    fn revive(&mut self, header: &BatchHeader, place: Place) {
+        if self.table.topics.contains_key(&header.topic) {
+            return;
+        }
+        let Ok(name) = TopicName::new(&format!("lost/{}", header.topic)) else {
+            return;
+        };
+        let record = Record::Host(HostedTopic {
+            id: header.topic,
+            name,
+            settings: TopicSettings::default(),
+            grant: header.epoch.grant,
+        });
         let kept = self.table.apply(&record);
         self.view.apply(&Effect {
             record,
@@ -391,7 +418,8 @@ impl<'a> Replay<'a> {
     }
 
     fn doubt_marked(&mut self, header: &EntryHeader) {
-        if matches!(header.kind, kind::BOOT | kind::MARKER) {
+        // Only batches and tombstones tell where a topic ends.
+        if !matches!(header.kind, kind::BATCH | kind::FORGET) {
             return;
         }
         let ids = self.table.topics.keys();

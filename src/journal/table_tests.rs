@@ -77,7 +77,7 @@ fn nothing_is_appended_before_the_boot_of_this_process() {
         grant: 1,
         incarnation: 2,
     };
-    assert_eq!(table.epoch(&topic(0)), Some(current));
+    assert_eq!(table.epoch_of(&table.topics[&topic(0)]), Some(current));
     assert_eq!(
         step(&mut table, &append(0, 0, 0, &[b"a"])),
         Outcome::Refused(Refusal::StaleEpoch { current })
@@ -175,7 +175,7 @@ fn a_grant_never_falls_and_an_equal_host_writes_nothing() {
         step(&mut table, &Command::Host(higher.clone())),
         Outcome::Done
     );
-    assert_eq!(table.epoch(&topic(0)).unwrap().grant, 5);
+    assert_eq!(table.epoch_of(&table.topics[&topic(0)]).unwrap().grant, 5);
     for stale in [hosted(0), higher] {
         assert_eq!(
             table.decide(&Command::Host(stale), NOW),
@@ -286,12 +286,12 @@ fn age_retention_may_empty_a_topic() {
     }
     assert_eq!(table.age_trims(at(1_000)), []);
     let trim = Record::Trim(topic(0), Offset(2));
-    assert_eq!(table.age_trims(at(1_001)), [trim.clone()]);
+    assert_eq!(table.age_trims(at(1_001)), std::slice::from_ref(&trim));
     table.apply(&trim);
     table.after_trim(&topic(0));
     assert_eq!(table.age_trims(at(1_001)), []);
     let trim = Record::Trim(topic(0), Offset(5));
-    assert_eq!(table.age_trims(at(9_000)), [trim.clone()]);
+    assert_eq!(table.age_trims(at(9_000)), std::slice::from_ref(&trim));
     assert_eq!(table.apply(&trim), 0);
     table.after_trim(&topic(0));
     assert_eq!(table.age_trims(at(9_000)), []);
@@ -309,7 +309,7 @@ fn age_retention_may_empty_a_topic() {
 fn marks_stay_few_and_add_up() {
     let mut table = retained(Some(1 << 40), Some(1 << 40));
     for i in 0..2_000 {
-        let wall = UnixMicros(NOW.0 + (i as i64) << 50);
+        let wall = UnixMicros(NOW.0 + i as i64 * (1 << 50));
         step_at(&mut table, &append(0, 0, i, &[b"a"]), wall);
     }
     let traffic = table.topics[&topic(0)].traffic.as_ref().unwrap();
