@@ -460,7 +460,7 @@ fn sorted(directory: &Directory) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn the_directory_does_the_obvious(ops in prop::collection::vec((op(), any::<bool>()), 1..120)) {
