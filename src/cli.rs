@@ -9,13 +9,19 @@
 //! | [`output`] | tables and JSON |
 //! | [`who`] | which identity a command acts under |
 //! | [`wait`] | waiting that says for what |
+//! | [`hosting`] | running a peer: for `peer`, `up` and the menu |
+//! | [`takeover`] | ending the process that holds a data folder |
+//! | [`signals`] | SIGINT and SIGTERM |
 //! | [`units`] | bytes and durations |
 
 pub mod args;
 pub mod commands;
 pub mod context;
 pub mod error;
+pub mod hosting;
 pub mod output;
+pub mod signals;
+pub mod takeover;
 pub mod units;
 pub mod wait;
 pub mod who;

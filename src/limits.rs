@@ -151,6 +151,80 @@ pub const CONFIG_BYTES: u64 = 1 << 20;
 /// The sizes that a config may give a journal segment: tests use the smallest, and at the largest a
 /// position in a segment still fits 32 bits.
 pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 32;
+/// Bytes after which a journal segment is sealed: large enough that its footer and its share of a
+/// checkpoint are small beside it, small enough that dead space comes back soon.
+pub const SEGMENT_BYTES: u64 = 128 << 20;
+/// The smallest segment that may be configured; tests run with it.
+pub const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// Bytes by which a segment grows: zeroed and synced ahead, so that a sync writes no metadata.
+pub const EXTENT_BYTES: u64 = 8 << 20;
+/// Extents ready ahead of the journal's writer: one to write into while the other is made.
+pub const EXTENTS_AHEAD: u64 = 2;
+/// Extents kept back for positions, trims and tombstones when the disk is full.
+pub const EXTENTS_RESERVED: u64 = 1;
+/// Bytes of commands that the journal's writer puts into one group: a sync of 4 MiB still takes
+/// only milliseconds, and more would only add delay.
+pub const GROUP_BYTES: usize = 4 << 20;
+/// Bytes of commands that wait for the journal's writer: a few of the largest groups, so that the
+/// next group is always there when a sync ends.
+pub const JOURNAL_QUEUE_BYTES: usize = 32 << 20;
+/// What a command counts in the journal's queue beside the bytes of its batch.
+pub const COMMAND_BYTES: usize = 256;
+/// Bytes of recent groups kept in memory, so that followers at the tip never touch the disk.
+pub const TAIL_CACHE_BYTES: usize = 64 << 20;
+/// A checkpoint is written only after this many times its own size of journal: at most an eighth
+/// more is written, and at most eight times a checkpoint is scanned at start.
+pub const CHECKPOINT_RATIO: u64 = 8;
+/// Checkpoints kept: if the newest is damaged, the one before still tells the same story.
+pub const CHECKPOINTS_KEPT: usize = 2;
+/// Topics that a checkpoint encodes while it holds the journal's writer up: some 100 µs.
+pub const CHECKPOINT_CHUNK_TOPICS: usize = 64;
+/// Bytes of one block of a checkpoint that a reader will allocate: a topic with every producer and
+/// range remembered is 26 MB.
+pub const CHECKPOINT_BLOCK_BYTES: usize = 1 << 30;
+/// Sealed segments that may wait for their footer; each holds its index in memory meanwhile.
+pub const SEALED_WAITING: usize = 4;
+/// Dead segments kept for reuse; more are deleted.
+pub const POOL_SEGMENTS: usize = 4;
+/// Segment files kept open for reading; far below the usual limit of 1,024 descriptors.
+pub const OPEN_SEGMENTS: usize = 128;
+/// Bytes of decoded footer tables kept for reading.
+pub const FOOTER_CACHE_BYTES: usize = 32 << 20;
+/// Bytes between two wanted entries below which one read fetches both.
+pub const READ_MERGE_BYTES: u64 = 64 << 10;
+/// Bytes of one read from a segment unless one entry alone is larger: bounds what a read allocates.
+pub const READ_CHUNK_BYTES: u64 = 1 << 20;
+/// Bytes that a scan of a segment reads at once.
+pub const SCAN_BYTES: usize = 4 << 20;
+/// How long the journal is idle before it writes a synced-to marker.
+pub const MARKER_IDLE: Duration = Duration::from_millis(50);
+/// How often an idle journal looks for messages past their age.
+pub const JOURNAL_TICK: Duration = Duration::from_secs(1);
+/// How often space is tried for again when the disk was full.
+pub const FULL_RETRY: Duration = Duration::from_millis(250);
+/// Parts into which retention divides what a topic keeps: it errs by one part at most.
+pub const RETENTION_PARTS: u64 = 32;
+/// Retention marks per topic; neighbours are merged beyond it.
+pub const RETENTION_MARKS: usize = 128;
+/// Bytes of a retention part where no retention is set; such marks only serve the byte count.
+pub const RETENTION_PART_BYTES: u64 = 1 << 20;
+/// Topics that one look for aged messages trims; the rest follows in the next group.
+pub const TRIMS_PER_GROUP: usize = 1_024;
+/// Damaged ranges that one acceptance of loss lists; more are merged into one, so that the entry
+/// fits into the space kept in reserve.
+pub const LOST_RANGES: usize = 16;
+/// Damaged places that a recovery report lists; more are counted.
+pub const DAMAGE_REPORTS: usize = 1_024;
+
+const _: () = {
+    assert!(EXTENT_BYTES <= SEGMENT_BYTES);
+    assert!(GROUP_BYTES <= JOURNAL_QUEUE_BYTES);
+    // Positions in a segment are kept as u32 counts of 8 bytes.
+    assert!(SEGMENT_BYTES < 8 << 32);
+    assert!(GROUP_BYTES + BATCH_BYTES < 1 << 30);
+    assert!(RETENTION_PARTS * 2 < RETENTION_MARKS as u64);
+    assert!(READ_MERGE_BYTES < READ_CHUNK_BYTES);
+};
 
 const _: () = {
     assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);

@@ -34,7 +34,7 @@ pub(super) async fn single(
         .await
         .map_err(|_| journal_stopped())?;
     let appended = taken(outcome.await.map_err(|_| journal_stopped())?)?;
-    record(host, caller, request.topic, &appended);
+    record(host, caller, &appended);
     Ok(Appended {
         base: appended.base,
         duplicate: appended.duplicate,
@@ -66,6 +66,7 @@ fn taken(outcome: Outcome) -> Result<journal::Appended, ErrorReply> {
     match outcome {
         Outcome::Appended(appended) => Ok(appended),
         Outcome::Refused(refusal) => Err(refused(&refusal)),
+        Outcome::Stopped => Err(journal_stopped()),
         other => Err(ErrorReply::new(
             ErrorCode::Internal,
             format!("the journal answered an append with {other:?}"),
@@ -78,22 +79,22 @@ pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
     let code = match refusal {
         Refusal::UnknownTopic => ErrorCode::NotHost,
         Refusal::StaleEpoch { .. } => ErrorCode::StaleEpoch,
-        Refusal::NotBooted => ErrorCode::NotReady,
+        Refusal::NotBooted | Refusal::StaleBoot { .. } => ErrorCode::NotReady,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::UnknownProducer => ErrorCode::UnknownProducer,
         Refusal::SequenceTooOld => ErrorCode::SequenceTooOld,
         Refusal::StorageFull => ErrorCode::StorageFull,
         Refusal::Damaged => ErrorCode::Damaged,
-        Refusal::Corrupt(_) => ErrorCode::CorruptBatch,
+        Refusal::Corrupt(_) | Refusal::WrongTopic { .. } => ErrorCode::CorruptBatch,
     };
     ErrorReply::new(code, refusal.to_string())
 }
 
-fn record(host: &Host, caller: &Caller, topic: TopicId, appended: &journal::Appended) {
+fn record(host: &Host, caller: &Caller, appended: &journal::Appended) {
     if appended.duplicate {
         return;
     }
-    if let Some(topic) = host.journal.topic(topic) {
+    if let Some(topic) = host.journal.topic(appended.topic) {
         let count = u64::from(appended.count);
         host.record_traffic(Direction::Sent, caller, &topic, appended.base, count);
     }
@@ -205,7 +206,7 @@ fn buffer_answer(
 ) {
     match taken(outcome.clone()) {
         Ok(appended) => {
-            record(host, caller, appended.topic, &appended);
+            record(host, caller, &appended);
             sender.buffer(&AppendAck {
                 ticket,
                 base: appended.base,

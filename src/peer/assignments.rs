@@ -52,6 +52,7 @@ async fn take(
         match outcome {
             // Erasing what is not there is done.
             Outcome::Refused(Refusal::UnknownTopic) => {}
+            Outcome::Stopped => return Err(CallError::Remote(journal_stopped())),
             Outcome::Refused(refusal) => refusals.push((topic, refused(&refusal))),
             _ => {}
         }

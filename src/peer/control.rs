@@ -200,6 +200,7 @@ impl Control {
         let stopped = |_| ClientError::Closed;
         self.journal.submit(boot, Done::Oneshot(done)).await.map_err(|_| ClientError::Closed)?;
         match outcome.await.map_err(stopped)? {
+            Outcome::Stopped => Err(ClientError::Closed),
             Outcome::Refused(refusal) => {
                 let reply = ErrorReply::new(ErrorCode::Internal, refusal.to_string());
                 Err(ClientError::refused("making the incarnation durable", reply))

@@ -217,8 +217,8 @@ impl Host {
             storage: self.journal.storage_id(),
             incarnation: self.state.incarnation(),
             started: self.started,
-            topics: self.journal.topics().len() as u64,
-            journal_bytes: stats.disk_bytes,
+            topics: stats.topics,
+            journal_bytes: stats.bytes,
             storage_full: self.journal.is_full(),
             session: self.state.holds_lease(clock::mono_now()),
         }

@@ -10,7 +10,7 @@ use super::traffic::Direction;
 use crate::journal::{Slice, TopicStat};
 use crate::transport::{CallError, FrameSender};
 use crate::types::Offset;
-use crate::wire::ErrorReply;
+use crate::wire::{ErrorCode, ErrorReply};
 use crate::wire::peer::{Pull, PullStarted};
 
 /// Bytes read from the disk at a time.
@@ -51,11 +51,7 @@ pub(super) async fn serve(
     request: &Pull,
     sender: &mut FrameSender,
 ) -> Result<(), PullError> {
-    let topic = host.topic(request.topic)?;
-    let from = read::resolve(host, caller, &topic, &request.from)?;
-    let topic = wait_for_message(host, topic, from, request.wait_ms).await?;
-    // Read first, answer then: a pull of little goes out in one write.
-    let first = read::slice(&host.journal, topic.id, from, budget(request.max_bytes)).await?;
+    let Start { topic, from, first } = start(host, caller, request).await?;
     sender.buffer(&PullStarted {
         from,
         start: topic.start,
@@ -69,6 +65,32 @@ pub(super) async fn serve(
         host.record_traffic(Direction::Retrieved, caller, &topic, from, count);
     }
     Ok(())
+}
+
+/// What is known before the answer starts. The first slice is read before, so that a pull of little
+/// goes out in one write.
+struct Start {
+    topic: TopicStat,
+    from: Offset,
+    first: Slice,
+}
+
+async fn start(host: &Host, caller: &Caller, request: &Pull) -> Result<Start, ErrorReply> {
+    loop {
+        let topic = host.topic(request.topic)?;
+        let from = read::resolve(host, caller, &topic, &request.from)?;
+        let topic = wait_for_message(host, topic, from, request.wait_ms).await?;
+        match read::slice(&host.journal, topic.id, from, budget(request.max_bytes)).await {
+            Ok(first) => return Ok(Start { topic, from, first }),
+            // Retention was faster: resolve anew, which moves up to what is kept.
+            Err(error) if error.code() == ErrorCode::OffsetOutOfRange => {
+                if host.topic(request.topic)?.start <= from {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn budget(bytes: u64) -> usize {
@@ -108,7 +130,11 @@ async fn send_all(
             read::slice(&host.journal, request.topic, next, budget(bytes_left)),
         );
         sent.map_err(PullError::Gone)?;
-        slice = read?;
+        slice = match read {
+            // Retention has overtaken this pull; the next one starts at what is kept.
+            Err(error) if error.code() == ErrorCode::OffsetOutOfRange => return Ok(next),
+            read => read?,
+        };
     }
 }
 

@@ -4,6 +4,9 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
+use crate::cli::hosting::Hosting;
+use crate::cli::signals;
+use crate::cli::who::{Role, Who};
 
 /// What daemons with a data folder take.
 #[derive(Debug, Args)]
@@ -35,6 +38,14 @@ pub async fn up(_ctx: &Context, _args: UpArgs) -> Result<(), CliError> {
 }
 
 /// Runs a peer.
-pub async fn peer(_ctx: &Context, _args: PeerArgs) -> Result<(), CliError> {
-    Err(super::unbuilt("peer"))
+pub async fn peer(ctx: &Context, args: PeerArgs) -> Result<(), CliError> {
+    let shutdown = signals::shutdown()?;
+    let name = match ctx.who(Role::Peer)? {
+        Who::Known(name) | Who::Make(name) => name,
+        // Only the menu asks.
+        Who::Ask => return Err(super::unbuilt("peer")),
+    };
+    let index = ctx.config.index_address();
+    let hosting = Hosting::prepare(ctx, &name, index, args.take_over.take_over).await?;
+    hosting.run(shutdown, |_| {}).await.map(drop)
 }
