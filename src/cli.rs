@@ -6,6 +6,7 @@
 //! | [`commands`] | one file per group of commands: arguments and what they do |
 //! | [`context`] | config, output and identity as a command finds them |
 //! | [`error`] | errors for people and programs, exit codes |
+//! | [`menu`] | the interactive menus |
 //! | [`output`] | tables and JSON |
 //! | [`who`] | which identity a command acts under |
 //! | [`wait`] | waiting that says for what |
@@ -19,6 +20,7 @@ pub mod commands;
 pub mod context;
 pub mod error;
 pub mod hosting;
+pub mod menu;
 pub mod output;
 pub mod signals;
 pub mod takeover;
