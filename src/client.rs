@@ -2,7 +2,6 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `address` | where an index is |
 //! | `index_link` | the connection to the index: pinned, registered, made again on loss |
 //! | `routes`, `state` | routes and passes, in memory and on disk, for when the index is down |
 //! | `hosts` | calls to the host of a topic, with fresh routes and passes where needed |
@@ -13,7 +12,6 @@
 //!
 //! Must not know segments or anything inside an index.
 
-mod address;
 mod backoff;
 mod error;
 mod follow;
@@ -35,7 +33,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use crate::wire::peer::ReadFrom;
-pub use address::{IndexAddress, ParseAddressError};
+pub use crate::types::IndexAddress;
 pub use backoff::Backoff;
 pub use error::ClientError;
 pub(crate) use error::describe;

@@ -58,6 +58,10 @@ pub const PUBLISH_BUFFER_BYTES: usize = 256 << 20;
 /// [`IDLE_TIMEOUT`].
 pub const SILENCE_BEFORE_PROBE: Duration = Duration::from_secs(1);
 
+/// How long a host may take to open an append stream, after which the connection is not used again:
+/// one round trip, unless the connection is dead and nobody knows yet.
+pub const APPEND_OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Topics on one follow stream: a replica of a large host follows all of its topics on one.
 pub const SLOTS_PER_STREAM: usize = 1 << 20;
 

@@ -7,7 +7,8 @@
 //! | `answers` | what an answer or a lost stream means for one topic (pure) |
 //! | `core` | all topics, their tickets and timers (pure) |
 //! | `mailbox` | the queue into a task |
-//! | `shell` | the task that owns the core, and the account that `flush` waits on |
+//! | `account` | what `flush` waits for |
+//! | `shell` | the task that owns the core |
 //! | `find` | finds hosts, creates missing topics |
 //! | `links` | one append stream per host |
 //!
@@ -18,7 +19,15 @@
 //! message was taken, its answer is [`ClientError::OutcomeUnknown`], and it is never sent again
 //! under other sequences.
 
+mod account;
+mod answers;
+mod batches;
+mod core;
+mod find;
+mod links;
+mod mailbox;
 mod shell;
+mod topic;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -217,7 +226,7 @@ impl Publisher {
     /// let mut waiting = publisher.waiting();
     /// while waiting.changed().await.is_ok() {
     ///     if let Some(waiting) = &*waiting.borrow_and_update() {
-    ///         eprintln!("topic '{}': waiting for {}", waiting.topic, waiting.why);
+    ///         eprintln!("topic '{}' waits: {}", waiting.topic, waiting.why);
     ///     }
     /// }
     /// # }

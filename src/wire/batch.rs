@@ -263,6 +263,20 @@ pub fn set_host_fields(bytes: &mut [u8], base: Offset, epoch: Epoch, appended: U
     bytes[24..32].copy_from_slice(&appended.0.to_le_bytes());
 }
 
+/// The same records under another producer and sequence: for a batch that its producer knows was
+/// never appended.
+///
+/// # Panics
+/// If `bytes` is shorter than a header; callers have sealed the batch themselves.
+pub fn renumber(bytes: &[u8], producer: ProducerId, sequence: u64) -> Bytes {
+    let mut copy = BytesMut::from(bytes);
+    copy[56..72].copy_from_slice(&producer.0);
+    copy[72..80].copy_from_slice(&sequence.to_le_bytes());
+    let crc = crc32c::crc32c(&copy[CHECKSUMMED_FROM..]);
+    copy[32..36].copy_from_slice(&crc.to_le_bytes());
+    copy.freeze()
+}
+
 /// Splits concatenated batches: the first batch's bytes and what follows, `None` at the end.
 pub fn split_first(bytes: &Bytes) -> Result<Option<(Bytes, Bytes)>, BatchError> {
     if bytes.is_empty() {
@@ -554,6 +568,17 @@ mod tests {
         let messages = records(&bytes).unwrap();
         assert_eq!(messages[0], (Offset(42), body(b"hello")));
         assert_eq!(messages[1].1.key, Some(b"k".as_slice()));
+    }
+
+    #[test]
+    fn a_renumbered_batch_is_the_one_sealed_so_from_the_start() {
+        let mut builder = BatchBuilder::new();
+        builder.push(&body(b"hello"));
+        let bytes = builder.seal(TopicId([1; 16]), ProducerId([2; 16]), 7, UnixMicros(1_000));
+        let mut builder = BatchBuilder::new();
+        builder.push(&body(b"hello"));
+        let other = builder.seal(TopicId([1; 16]), ProducerId([3; 16]), 0, UnixMicros(1_000));
+        assert_eq!(renumber(&bytes, ProducerId([3; 16]), 0), other);
     }
 
     #[test]

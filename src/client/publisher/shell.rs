@@ -1,37 +1,412 @@
-//! The task that owns the core, and the account that `flush` waits on.
+//! The task that owns the core.
 
-use tokio::sync::{oneshot, watch};
+use std::sync::Arc;
 
+use hashbrown::HashMap;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::account::{Account, Flushed};
+use super::core::{Core, Effect, Event, LinkId, Moment, Search, TopicKey};
+use super::find;
+use super::links::{Link, Links};
+use super::mailbox::Mailbox;
 use super::{PublisherOptions, Receipt, Waiting};
 use crate::client::{Client, ClientError, Message};
+use crate::clock;
+use crate::transport::CallError;
 use crate::types::TopicName;
+use crate::wire::Retry;
+use crate::wire::index::Route;
 
 type Answer = Result<Receipt, ClientError>;
 
+/// Who waits for a message.
+pub(super) struct Waiter {
+    answer: oneshot::Sender<Answer>,
+    /// Permits of the buffer.
+    bytes: u32,
+    /// Which flush waits for it; set when the task takes it.
+    generation: u64,
+}
+
+/// What comes into the task.
+pub(super) enum Input {
+    Send {
+        topic: TopicName,
+        message: Message,
+        waiter: Waiter,
+    },
+    Flush(oneshot::Sender<Flushed>),
+    /// End when everything is answered.
+    Close(Option<oneshot::Sender<()>>),
+    Event(Event<Waiter>),
+    Found {
+        topic: TopicKey,
+        search: u64,
+        route: Arc<Route>,
+        link: Arc<Link>,
+    },
+}
+
 /// What the clones of a publisher share.
-pub(super) struct Handle {}
+pub(super) struct Handle {
+    inbox: Arc<Mailbox<Input>>,
+    room: Arc<Semaphore>,
+    buffer_bytes: usize,
+    waiting: watch::Receiver<Option<Waiting>>,
+}
 
 /// Starts the task of a publisher.
-pub(super) fn start(_client: Client, _options: PublisherOptions) -> Handle {
-    todo!()
+pub(super) fn start(client: Client, options: PublisherOptions) -> Handle {
+    let inbox = Arc::new(Mailbox::new());
+    let room = Arc::new(Semaphore::new(options.buffer_bytes));
+    let (told, waiting) = watch::channel(None);
+    let handle = Handle {
+        inbox: Arc::clone(&inbox),
+        room: Arc::clone(&room),
+        buffer_bytes: options.buffer_bytes,
+        waiting,
+    };
+    let task = Task {
+        links: Arc::new(Links::new(client, Arc::clone(&inbox))),
+        inbox,
+        room,
+        core: Core::new(options.clone()),
+        options: Arc::new(options),
+        by_id: HashMap::new(),
+        searches: JoinSet::new(),
+        account: Account::new(),
+        waits: HashMap::new(),
+        told,
+        closing: None,
+    };
+    tokio::spawn(task.run());
+    handle
 }
 
 impl Handle {
     pub(super) async fn send(
         &self,
-        _topic: &TopicName,
-        _message: Message,
-        _bytes: usize,
+        topic: &TopicName,
+        message: Message,
+        bytes: usize,
     ) -> Result<oneshot::Receiver<Answer>, ClientError> {
-        todo!()
+        // `buffer_bytes` is bounded far below u32::MAX.
+        let bytes = bytes.min(self.buffer_bytes) as u32;
+        let permit = self.room.acquire_many(bytes).await;
+        permit.map_err(|_| ClientError::Closed)?.forget();
+        // No waiting from here on, so that a cancelled call has queued nothing.
+        let (answer, pending) = oneshot::channel();
+        self.inbox.push(Input::Send {
+            topic: topic.clone(),
+            message,
+            waiter: Waiter {
+                answer,
+                bytes,
+                generation: 0,
+            },
+        });
+        Ok(pending)
     }
-    pub(super) async fn flush(&self) -> Result<(), ClientError> {
-        todo!()
+
+    pub(super) async fn flush(&self) -> Flushed {
+        let (flushed, done) = oneshot::channel();
+        self.inbox.push(Input::Flush(flushed));
+        done.await.unwrap_or(Err(ClientError::Closed))
     }
+
     pub(super) async fn close(&self) {
-        todo!()
+        self.room.close();
+        let (closed, done) = oneshot::channel();
+        self.inbox.push(Input::Close(Some(closed)));
+        // An error means that the task is gone already.
+        let _ = done.await;
     }
+
     pub(super) fn waiting(&self) -> watch::Receiver<Option<Waiting>> {
-        todo!()
+        self.waiting.clone()
     }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inbox.push(Input::Close(None));
+    }
+}
+
+struct Task {
+    links: Arc<Links>,
+    inbox: Arc<Mailbox<Input>>,
+    room: Arc<Semaphore>,
+    core: Core<Waiter>,
+    options: Arc<PublisherOptions>,
+    by_id: HashMap<LinkId, Arc<Link>>,
+    searches: JoinSet<()>,
+    account: Account,
+    /// What topics wait for.
+    waits: HashMap<TopicName, String>,
+    told: watch::Sender<Option<Waiting>>,
+    closing: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// However the task ends, nobody is left waiting, and nothing runs on.
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.inbox.close();
+        self.room.close();
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut inputs = Vec::new();
+        let mut effects = Vec::new();
+        while !(self.closing.is_some() && self.account.is_settled()) {
+            self.wait(&mut inputs).await;
+            let mut random = rand::rng();
+            let mut moment = Moment {
+                now: clock::mono_now(),
+                wall: clock::wall_now(),
+                random: &mut random,
+            };
+            for input in inputs.drain(..) {
+                if let Some(event) = self.take(input) {
+                    self.core.handle(event, &mut moment, &mut effects);
+                }
+            }
+            self.core.pump(&mut moment, &mut effects);
+            for effect in effects.drain(..) {
+                self.apply(effect);
+            }
+            self.account.settle();
+            self.reap();
+        }
+        self.room.close();
+        // Fails only for a caller that waits no more.
+        let closing = self.closing.take().unwrap_or_default();
+        closing.into_iter().for_each(|closed| drop(closed.send(())));
+    }
+
+    /// Waits for input or for the core's next timer.
+    async fn wait(&self, inputs: &mut Vec<Input>) {
+        let taking = self.inbox.take(inputs);
+        match self.core.next_wake() {
+            None => taking.await,
+            Some(wake) => {
+                let pause = wake.since(clock::mono_now());
+                // Elapsed: the pump does what is due.
+                let _ = tokio::time::timeout(pause, taking).await;
+            }
+        }
+    }
+
+    /// Notes an input down and says what it means to the core.
+    fn take(&mut self, input: Input) -> Option<Event<Waiter>> {
+        match input {
+            Input::Send {
+                topic,
+                message,
+                mut waiter,
+            } => {
+                waiter.generation = self.account.sent();
+                Some(Event::Send {
+                    topic,
+                    message,
+                    waiter,
+                })
+            }
+            Input::Flush(flushed) => {
+                self.account.flush(flushed);
+                Some(Event::Flush)
+            }
+            Input::Close(closed) => {
+                self.closing.get_or_insert_default().extend(closed);
+                Some(Event::Flush)
+            }
+            Input::Found {
+                topic,
+                search,
+                route,
+                link,
+            } => Some(self.found(topic, search, route, link)),
+            Input::Event(event) => {
+                if let Event::Lost { link, .. } = &event {
+                    self.by_id.remove(link);
+                }
+                Some(event)
+            }
+        }
+    }
+
+    /// A link that was lost before the core knew it would never be reported again.
+    fn found(
+        &mut self,
+        topic: TopicKey,
+        search: u64,
+        route: Arc<Route>,
+        link: Arc<Link>,
+    ) -> Event<Waiter> {
+        if link.is_gone() {
+            let error = ClientError::Broken {
+                doing: format!("opening an append stream to peer {}", route.host.name),
+                source: CallError::Cancelled,
+            };
+            return Event::NotFound {
+                topic,
+                search,
+                error,
+                retry: Retry::FreshRoute,
+            };
+        }
+        let id = link.id;
+        self.by_id.insert(id, link);
+        Event::Found {
+            topic,
+            search,
+            route,
+            link: id,
+        }
+    }
+
+    fn apply(&mut self, effect: Effect<Waiter>) {
+        match effect {
+            Effect::Transmit { link, next, batch } => {
+                if let Some(link) = self.by_id.get(&link) {
+                    link.transmit(next, batch);
+                }
+            }
+            Effect::Appended { .. } => self.appended(effect),
+            Effect::Failed { waiters, error } => {
+                self.account.failed(&error);
+                for waiter in waiters {
+                    self.answer(waiter, Err(error.clone()));
+                }
+            }
+            Effect::Find {
+                topic,
+                name,
+                search,
+                how,
+            } => self.find(topic, name, search, how),
+            Effect::Probe {
+                topic,
+                name,
+                search,
+            } => self.probe(topic, name, search),
+            Effect::Abandon { link } => {
+                if let Some(link) = self.by_id.remove(&link) {
+                    self.links.abandon(&link);
+                }
+            }
+            Effect::Waiting { topic, why } => self.tell(topic, why),
+        }
+    }
+
+    fn appended(&mut self, effect: Effect<Waiter>) {
+        let Effect::Appended {
+            waiters,
+            topic,
+            base,
+            duplicate,
+            achieved,
+            epoch,
+            host,
+        } = effect
+        else {
+            return;
+        };
+        let peers: Arc<[_]> = Arc::from([host.name.clone()]);
+        for (index, waiter) in waiters.into_iter().enumerate() {
+            let receipt = Receipt {
+                topic: topic.clone(),
+                offset: base.plus(index as u64),
+                epoch,
+                duplicate,
+                achieved,
+                peers: Arc::clone(&peers),
+                host: Arc::clone(&host),
+            };
+            self.answer(waiter, Ok(receipt));
+        }
+    }
+
+    fn answer(&mut self, waiter: Waiter, answer: Answer) {
+        self.account.answered(waiter.generation);
+        self.room.add_permits(waiter.bytes as usize);
+        // A dropped `Pending` wants no answer.
+        let _ = waiter.answer.send(answer);
+    }
+
+    fn find(&mut self, topic: TopicKey, name: TopicName, search: u64, how: Search) {
+        let links = Arc::clone(&self.links);
+        let inbox = Arc::clone(&self.inbox);
+        let options = Arc::clone(&self.options);
+        self.searches.spawn(async move {
+            inbox.push(match find::find(&links, &options, &name, how).await {
+                Ok((route, link)) => Input::Found {
+                    topic,
+                    search,
+                    route,
+                    link,
+                },
+                Err(error) => not_found(topic, search, error),
+            });
+        });
+    }
+
+    fn probe(&mut self, topic: TopicKey, name: TopicName, search: u64) {
+        let client = self.links.client().clone();
+        let inbox = Arc::clone(&self.inbox);
+        self.searches.spawn(async move {
+            inbox.push(match client.route(&name, true).await {
+                Ok(route) => Input::Event(Event::Probed {
+                    topic,
+                    search,
+                    route: Arc::new(route),
+                }),
+                Err(error) => not_found(topic, search, error),
+            });
+        });
+    }
+
+    /// Forgets searches that are done. One that panicked would be waited for in vain.
+    fn reap(&mut self) {
+        while let Some(done) = self.searches.try_join_next() {
+            if let Err(error) = done
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+
+    /// Shows one of the topics that wait, the same one as long as it does.
+    fn tell(&mut self, topic: TopicName, why: Option<String>) {
+        match why {
+            Some(why) => drop(self.waits.insert(topic, why)),
+            None => drop(self.waits.remove(&topic)),
+        }
+        let shown = self.told.borrow().as_ref().map(|told| told.topic.clone());
+        let shown = shown.and_then(|topic| self.waits.get_key_value(&topic));
+        let next = shown.or_else(|| self.waits.iter().next());
+        let next = next.map(|(topic, why)| Waiting {
+            topic: topic.clone(),
+            why: why.clone(),
+        });
+        self.told.send_if_modified(|told| {
+            let changed = *told != next;
+            *told = next;
+            changed
+        });
+    }
+}
+
+fn not_found(topic: TopicKey, search: u64, error: ClientError) -> Input {
+    Input::Event(Event::NotFound {
+        topic,
+        search,
+        retry: find::retry(&error),
+        error,
+    })
 }

@@ -1,0 +1,131 @@
+//! Messages that gather, and batches that are sealed. Pure.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::PublisherOptions;
+use crate::client::Message;
+use crate::types::{MonoNs, ProducerId, TopicId, UnixMicros};
+use crate::wire::batch::{self, BatchBuilder};
+
+/// Messages that will be one batch. Nothing of it was ever sent: it has no sequence yet.
+struct Gathered<W> {
+    builder: BatchBuilder,
+    waiters: Vec<W>,
+    since: MonoNs,
+}
+
+impl<W> Gathered<W> {
+    fn is_full(&self, options: &PublisherOptions) -> bool {
+        self.builder.count() >= options.batch_messages || self.builder.len() >= options.batch_bytes
+    }
+
+    fn takes(&self, message: &Message, options: &PublisherOptions) -> bool {
+        !self.is_full(options) && self.builder.fits(&message.record(), options.batch_bytes)
+    }
+}
+
+/// Messages that were not sent yet, cut into batches; all but the last are full.
+pub(super) struct Gathering<W>(VecDeque<Gathered<W>>);
+
+impl<W> Default for Gathering<W> {
+    fn default() -> Self {
+        Gathering(VecDeque::new())
+    }
+}
+
+impl<W> Gathering<W> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Since when the oldest waits.
+    pub(super) fn since(&self) -> Option<MonoNs> {
+        self.0.front().map(|first| first.since)
+    }
+
+    pub(super) fn push(
+        &mut self,
+        message: &Message,
+        waiter: W,
+        now: MonoNs,
+        options: &PublisherOptions,
+    ) {
+        if !(self.0.back()).is_some_and(|last| last.takes(message, options)) {
+            self.0.push_back(Gathered {
+                builder: BatchBuilder::new(),
+                waiters: Vec::new(),
+                since: now,
+            });
+        }
+        // There is a last one: it was pushed just now, or it takes the message.
+        if let Some(last) = self.0.back_mut() {
+            last.builder.push(&message.record());
+            last.waiters.push(waiter);
+        }
+    }
+
+    /// When the first batch is to be sealed: at once if it is full, or when it has lingered.
+    pub(super) fn ripe_at(&self, options: &PublisherOptions) -> Option<MonoNs> {
+        let first = self.0.front()?;
+        if self.0.len() > 1 || first.is_full(options) {
+            return Some(first.since);
+        }
+        Some(first.since.plus(options.linger))
+    }
+
+    /// Seals the first batch.
+    pub(super) fn seal(
+        &mut self,
+        topic: TopicId,
+        producer: ProducerId,
+        sequence: u64,
+        produced: UnixMicros,
+    ) -> Option<Sealed<W>> {
+        let first = self.0.pop_front()?;
+        Some(Sealed {
+            sequence,
+            count: first.builder.count(),
+            bytes: first.builder.seal(topic, producer, sequence, produced),
+            waiters: first.waiters,
+            since: first.since,
+            ticket: None,
+            unsure: false,
+        })
+    }
+
+    /// Takes out the waiters of the first batch, which will not be sent.
+    pub(super) fn give_up_first(&mut self) -> Option<Vec<W>> {
+        self.0.pop_front().map(|first| first.waiters)
+    }
+}
+
+/// A batch with sequences, sent at least once and not answered.
+pub(super) struct Sealed<W> {
+    /// Of its first message.
+    pub(super) sequence: u64,
+    pub(super) count: u32,
+    pub(super) bytes: Bytes,
+    pub(super) waiters: Vec<W>,
+    /// When its first message was given.
+    pub(super) since: MonoNs,
+    /// Of the transmission that is under way.
+    pub(super) ticket: Option<u64>,
+    /// Whether an earlier transmission may have been taken: it was lost, or its answer left it
+    /// open.
+    pub(super) unsure: bool,
+}
+
+impl<W> Sealed<W> {
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence + u64::from(self.count)
+    }
+
+    /// Puts a batch that certainly was not taken under another producer.
+    pub(super) fn renumber(&mut self, producer: ProducerId, sequence: u64) {
+        debug_assert!(!self.unsure && self.ticket.is_none());
+        self.sequence = sequence;
+        self.bytes = batch::renumber(&self.bytes, producer, sequence);
+    }
+}

@@ -1,0 +1,398 @@
+//! All topics of a publisher, their tickets and timers. Pure: events in, effects out, `now` and
+//! randomness are arguments.
+//!
+//! An event only records what happened; [`Core::pump`] then does for every touched topic what is
+//! due. A shell that hands in all that has gathered before it pumps thus gets full batches.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use rand::RngCore;
+
+use super::PublisherOptions;
+use super::topic::Topic;
+use crate::client::{ClientError, Message};
+use crate::types::{Epoch, MonoNs, Offset, TopicName, UnixMicros};
+use crate::wire::Retry;
+use crate::wire::index::{HostAddress, Route};
+use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext};
+
+/// A topic of this publisher, by its place in a table.
+pub(super) type TopicKey = u32;
+/// One append stream; never used twice.
+pub(super) type LinkId = u64;
+
+/// What the outside gives to each step.
+pub(super) struct Moment<'a> {
+    pub(super) now: MonoNs,
+    /// Written into batches, for people.
+    pub(super) wall: UnixMicros,
+    /// For producer ids and the jitter of pauses.
+    pub(super) random: &'a mut dyn RngCore,
+}
+
+/// What happened. `W` stands for whoever waits for a message's answer.
+pub(super) enum Event<W> {
+    /// A message that fits into a batch.
+    Send {
+        topic: TopicName,
+        message: Message,
+        waiter: W,
+    },
+    /// Nothing shall linger.
+    Flush,
+    /// The search found the topic's host, and a stream to it is open.
+    Found {
+        topic: TopicKey,
+        search: u64,
+        route: Arc<Route>,
+        link: LinkId,
+    },
+    /// The search, or the probe, failed.
+    NotFound {
+        topic: TopicKey,
+        search: u64,
+        error: ClientError,
+        retry: Retry,
+    },
+    /// What the index says now about a topic whose host is silent.
+    Probed {
+        topic: TopicKey,
+        search: u64,
+        route: Arc<Route>,
+    },
+    /// An answer on a stream.
+    Acked(LinkId, AppendAck),
+    /// An answer on a stream.
+    Nacked(LinkId, AppendNack),
+    /// A stream is gone; what it has not answered may have been taken or not.
+    Lost {
+        link: LinkId,
+        error: ClientError,
+        retry: Retry,
+    },
+}
+
+/// How to search for a topic's host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Search {
+    /// Something spoke against the cached route.
+    pub(super) fresh_route: bool,
+    /// The pass was refused.
+    pub(super) fresh_pass: bool,
+    /// Create the topic if it does not exist.
+    pub(super) create: bool,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Effect<W> {
+    /// Find the host and open a stream: answered by `Found` or `NotFound`.
+    Find {
+        topic: TopicKey,
+        name: TopicName,
+        search: u64,
+        how: Search,
+    },
+    /// Ask the index afresh where the topic is: answered by `Probed` or `NotFound`.
+    Probe {
+        topic: TopicKey,
+        name: TopicName,
+        search: u64,
+    },
+    /// Send the batch.
+    Transmit {
+        link: LinkId,
+        next: AppendNext,
+        batch: Bytes,
+    },
+    /// The process behind the stream is gone for all that is known; the core has given it up.
+    Abandon { link: LinkId },
+    /// Messages are durable, the first waiter's at `base`.
+    Appended {
+        waiters: Vec<W>,
+        topic: TopicName,
+        base: Offset,
+        duplicate: bool,
+        achieved: Achieved,
+        epoch: Epoch,
+        host: Arc<HostAddress>,
+    },
+    /// Messages have failed.
+    Failed { waiters: Vec<W>, error: ClientError },
+    /// Tell people what a topic waits for; `None`: for nothing unusual any more.
+    Waiting {
+        topic: TopicName,
+        why: Option<String>,
+    },
+}
+
+/// Numbers given out, and which topic each outstanding ticket belongs to.
+#[derive(Default)]
+pub(super) struct Tickets {
+    issued: u64,
+    searches: u64,
+    owners: HashMap<u64, (TopicKey, LinkId)>,
+}
+
+impl Tickets {
+    pub(super) fn issue(&mut self, topic: TopicKey, link: LinkId) -> u64 {
+        self.issued += 1;
+        self.owners.insert(self.issued, (topic, link));
+        self.issued
+    }
+
+    pub(super) fn retire(&mut self, ticket: u64) {
+        self.owners.remove(&ticket);
+    }
+
+    pub(super) fn next_search(&mut self) -> u64 {
+        self.searches += 1;
+        self.searches
+    }
+
+    /// The owner of an outstanding ticket, if it went out on this stream.
+    fn owner(&self, ticket: u64, link: LinkId) -> Option<TopicKey> {
+        let &(topic, sent_on) = self.owners.get(&ticket)?;
+        (sent_on == link).then_some(topic)
+    }
+}
+
+/// What a topic needs of the core for one step.
+pub(super) struct Turn<'a, W> {
+    pub(super) now: MonoNs,
+    pub(super) wall: UnixMicros,
+    pub(super) random: &'a mut dyn RngCore,
+    pub(super) options: &'a PublisherOptions,
+    pub(super) tickets: &'a mut Tickets,
+    pub(super) effects: &'a mut Vec<Effect<W>>,
+}
+
+/// The state of a publisher.
+pub(super) struct Core<W> {
+    options: PublisherOptions,
+    topics: Vec<Topic<W>>,
+    keys: HashMap<TopicName, TopicKey>,
+    tickets: Tickets,
+    /// Topics that something happened to since the last pump.
+    touched: Vec<TopicKey>,
+    /// At most one entry per topic, never later than what is due there.
+    wakes: BTreeSet<(MonoNs, TopicKey)>,
+}
+
+impl<W> Core<W> {
+    pub(super) fn new(options: PublisherOptions) -> Self {
+        Core {
+            options,
+            topics: Vec::new(),
+            keys: HashMap::new(),
+            tickets: Tickets::default(),
+            touched: Vec::new(),
+            wakes: BTreeSet::new(),
+        }
+    }
+
+    /// When [`Core::pump`] must be called even if nothing happens. May be too early, never late.
+    pub(super) fn next_wake(&self) -> Option<MonoNs> {
+        self.wakes.first().map(|&(at, _)| at)
+    }
+
+    /// Takes note of an event. Answers and failures come out at once, all else with the pump.
+    pub(super) fn handle(
+        &mut self,
+        event: Event<W>,
+        moment: &mut Moment<'_>,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        match event {
+            Event::Send {
+                topic,
+                message,
+                waiter,
+            } => {
+                let key = self.key(topic, moment);
+                let gathering = &mut self.topics[key as usize].gathered;
+                gathering.push(&message, waiter, moment.now, &self.options);
+                self.touch(key);
+            }
+            Event::Flush => (0..self.topics.len() as TopicKey).for_each(|key| self.hurry(key)),
+            Event::Found {
+                topic,
+                search,
+                route,
+                link,
+            } => self.on(topic, moment, effects, |topic, turn| {
+                topic.found(search, route, link, turn);
+            }),
+            Event::NotFound {
+                topic,
+                search,
+                error,
+                retry,
+            } => self.on(topic, moment, effects, |topic, turn| {
+                topic.not_found(search, error, retry, turn);
+            }),
+            Event::Probed {
+                topic,
+                search,
+                route,
+            } => self.probed(topic, search, &route, moment, effects),
+            Event::Acked(link, ack) => {
+                if let Some(key) = self.tickets.owner(ack.ticket, link) {
+                    self.on(key, moment, effects, |topic, turn| topic.acked(&ack, turn));
+                }
+            }
+            Event::Nacked(link, nack) => {
+                if let Some(key) = self.tickets.owner(nack.ticket, link) {
+                    self.on(key, moment, effects, |topic, turn| topic.nacked(nack, turn));
+                }
+            }
+            Event::Lost { link, error, retry } => self.lost(link, &error, retry, moment, effects),
+        }
+    }
+
+    /// Does what is due: for every topic that something happened to, and by time.
+    pub(super) fn pump(&mut self, moment: &mut Moment<'_>, effects: &mut Vec<Effect<W>>) {
+        while let Some(&(at, key)) = self.wakes.first() {
+            if at > moment.now {
+                break;
+            }
+            self.wakes.pop_first();
+            self.topics[key as usize].wake = None;
+            self.touch(key);
+        }
+        for key in std::mem::take(&mut self.touched) {
+            self.topics[key as usize].touched = false;
+            self.with(key, moment, effects, |topic, turn| topic.advance(turn));
+            self.schedule(key);
+        }
+    }
+
+    fn key(&mut self, name: TopicName, moment: &mut Moment<'_>) -> TopicKey {
+        if let Some(&key) = self.keys.get(&name) {
+            return key;
+        }
+        let key = self.topics.len() as TopicKey;
+        self.topics
+            .push(Topic::new(key, name.clone(), moment.random));
+        self.keys.insert(name, key);
+        key
+    }
+
+    fn hurry(&mut self, key: TopicKey) {
+        let topic = &mut self.topics[key as usize];
+        if !topic.gathered.is_empty() {
+            topic.hurry = true;
+            self.touch(key);
+        }
+    }
+
+    fn touch(&mut self, key: TopicKey) {
+        let touched = &mut self.topics[key as usize].touched;
+        if !std::mem::replace(touched, true) {
+            self.touched.push(key);
+        }
+    }
+
+    fn with<T>(
+        &mut self,
+        key: TopicKey,
+        moment: &mut Moment<'_>,
+        effects: &mut Vec<Effect<W>>,
+        step: impl FnOnce(&mut Topic<W>, &mut Turn<'_, W>) -> T,
+    ) -> T {
+        let mut turn = Turn {
+            now: moment.now,
+            wall: moment.wall,
+            random: moment.random,
+            options: &self.options,
+            tickets: &mut self.tickets,
+            effects,
+        };
+        step(&mut self.topics[key as usize], &mut turn)
+    }
+
+    fn on(
+        &mut self,
+        key: TopicKey,
+        moment: &mut Moment<'_>,
+        effects: &mut Vec<Effect<W>>,
+        step: impl FnOnce(&mut Topic<W>, &mut Turn<'_, W>),
+    ) {
+        self.with(key, moment, effects, step);
+        self.touch(key);
+    }
+
+    /// If the index points elsewhere than where the silent stream leads, nobody is there any more.
+    fn probed(
+        &mut self,
+        key: TopicKey,
+        search: u64,
+        route: &Route,
+        moment: &mut Moment<'_>,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        let gone = self.with(key, moment, effects, |topic, turn| {
+            topic.probed(search, route, turn)
+        });
+        self.touch(key);
+        if let Some((link, error)) = gone {
+            effects.push(Effect::Abandon { link });
+            self.lost(link, &error, Retry::FreshRoute, moment, effects);
+        }
+    }
+
+    fn lost(
+        &mut self,
+        link: LinkId,
+        error: &ClientError,
+        retry: Retry,
+        moment: &mut Moment<'_>,
+        effects: &mut Vec<Effect<W>>,
+    ) {
+        for key in 0..self.topics.len() as TopicKey {
+            if self.topics[key as usize].link() == Some(link) {
+                self.on(key, moment, effects, |topic, turn| {
+                    topic.lost(error, retry, turn);
+                });
+            }
+        }
+    }
+
+    /// Keeps the topic's wake at or before what is due there. One that is too early costs a look,
+    /// and spares moving it with every answer.
+    fn schedule(&mut self, key: TopicKey) {
+        let topic = &mut self.topics[key as usize];
+        let Some(due) = topic.due(&self.options) else {
+            return;
+        };
+        match topic.wake {
+            Some(wake) if wake <= due => return,
+            Some(wake) => {
+                self.wakes.remove(&(wake, key));
+            }
+            None => {}
+        }
+        topic.wake = Some(due);
+        self.wakes.insert((due, key));
+    }
+
+    /// Checks all that must always hold.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        for (key, topic) in self.topics.iter().enumerate() {
+            topic.check(&self.options);
+            let tickets = topic.sealed.iter().filter_map(|batch| batch.ticket);
+            for ticket in tickets {
+                let owner = self.tickets.owners.get(&ticket).copied();
+                let link = topic.link().expect("a ticket without a stream");
+                assert_eq!(owner, Some((key as TopicKey, link)));
+            }
+        }
+        let outstanding: usize = self.topics.iter().map(|topic| topic.outstanding).sum();
+        assert_eq!(outstanding, self.tickets.owners.len());
+        assert!(self.touched.is_empty());
+    }
+}
