@@ -5,6 +5,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::wait;
 use crate::client::{Client, ClientError, Message, Publisher, PublisherOptions, PullOptions, Pulled, TopicFilter};
 use crate::text::one_line;
+use crate::transport::Identity;
 use crate::types::{Group, PeerName, TopicName, TopicSettings};
 use crate::wire::ErrorCode;
 use crate::wire::index::{Notice, NoticeKind, TopicInfo};
@@ -74,7 +75,9 @@ impl<'a> Session<'a> {
     }
 
     async fn login(&mut self, name: PeerName) -> Result<Outcome, CliError> {
-        let client = self.ctx.client_as(&name)?;
+        let certs = self.ctx.config.certs_dir();
+        let (identity, _) = Identity::load_or_create(&certs, name.as_str())?;
+        let client = self.ctx.client_as(identity, name.clone())?;
         // The first request registers.
         let (_, notices) = client.subscriptions().await?;
         let new = client.index().registered().is_some_and(|reply| reply.new);
