@@ -5,6 +5,7 @@
 //! | [`args`] | global flags and the list of commands |
 //! | [`commands`] | one file per group of commands: arguments and what they do |
 //! | [`context`] | config, output and identity as a command finds them |
+//! | [`demo`] | the demonstration |
 //! | [`error`] | errors for people and programs, exit codes |
 //! | [`menu`] | the interactive menus |
 //! | [`output`] | tables and JSON |
@@ -18,6 +19,7 @@
 pub mod args;
 pub mod commands;
 pub mod context;
+pub mod demo;
 pub mod error;
 pub mod hosting;
 pub mod menu;
