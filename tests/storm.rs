@@ -51,10 +51,16 @@ async fn publish(
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         for topic in TOPICS {
-            let sent = Sent { publisher: name.clone(), number };
+            let sent = Sent {
+                publisher: name.clone(),
+                number,
+            };
             history.lock().sent(topic, sent.clone());
             let message = Message::new(sent.body());
-            let pending = publisher.send(&topic.parse().unwrap(), message).await.unwrap();
+            let pending = publisher
+                .send(&topic.parse().unwrap(), message)
+                .await
+                .unwrap();
             let (history, acks) = (Arc::clone(&history), Arc::clone(&acks));
             waiting.spawn(async move {
                 // An unknown outcome is allowed; the checker then takes either.
@@ -77,7 +83,10 @@ async fn publish(
 
 async fn read_all(client: &Client, topic: &TopicName) -> Vec<(u64, Vec<u8>)> {
     let mut read = vec![];
-    let mut options = PullOptions { from: ReadFrom::Start, ..PullOptions::default() };
+    let mut options = PullOptions {
+        from: ReadFrom::Start,
+        ..PullOptions::default()
+    };
     loop {
         let pulled = client.pull(topic, &options).await.unwrap();
         if pulled.delivery.is_empty() {
@@ -93,7 +102,9 @@ async fn read_all(client: &Client, topic: &TopicName) -> Vec<(u64, Vec<u8>)> {
 
 #[test]
 fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
-    let seed = std::env::var("WAYPOST_TEST_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = std::env::var("WAYPOST_TEST_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
     println!("WAYPOST_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -109,7 +120,10 @@ fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
         for topic in TOPICS {
             let settings = TopicSettings::default();
             let host = "host".parse().unwrap();
-            reader.create_topic(&topic.parse().unwrap(), settings, Some(&host)).await.unwrap();
+            reader
+                .create_topic(&topic.parse().unwrap(), settings, Some(&host))
+                .await
+                .unwrap();
         }
         reader
     });
@@ -157,7 +171,10 @@ fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
             assert!(!read.is_empty());
         }
     });
-    println!("{} messages acknowledged, {KILLS} kills", acks.load(Ordering::Relaxed));
+    println!(
+        "{} messages acknowledged, {KILLS} kills",
+        acks.load(Ordering::Relaxed)
+    );
     assert!(history.lock().acknowledged_count() > KILLS);
     drop((index, host));
 }

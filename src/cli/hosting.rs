@@ -69,8 +69,12 @@ impl Hosting {
         };
         let stopped = peer::run(self.options, shutdown, announce).await?;
         match stopped {
-            Stopped::Shutdown => tracing::info!(peer = %name, "Received exit signal. Shutting down..."),
-            Stopped::Deregistered => tracing::info!(peer = %name, "Unregistered peer {name}; it has stopped"),
+            Stopped::Shutdown => {
+                tracing::info!(peer = %name, "Received exit signal. Shutting down...")
+            }
+            Stopped::Deregistered => {
+                tracing::info!(peer = %name, "Unregistered peer {name}; it has stopped")
+            }
         }
         Ok(stopped)
     }
@@ -101,15 +105,22 @@ fn warn_of_damage(name: &PeerName, report: &RecoveryReport) {
     }
 }
 
-async fn resolve(key: &'static str, host: &Host, port: u16) -> Result<SocketAddr, CliError> {
+/// Resolves an address of this machine that a config key names.
+pub async fn resolve(key: &'static str, host: &Host, port: u16) -> Result<SocketAddr, CliError> {
     let fail = |cause: String| {
-        CliError::new("config", Exit::Usage, format!("{key}: {host} is no address of this machine"))
-            .detail("cause", cause)
-            .help("waypost config show")
+        CliError::new(
+            "config",
+            Exit::Usage,
+            format!("{key}: {host} is no address of this machine"),
+        )
+        .detail("cause", cause)
+        .help("waypost config show")
     };
     let resolved = tokio::net::lookup_host(host.with_port(port)).await;
     let mut resolved = resolved.map_err(|error| fail(error.to_string()))?;
-    resolved.next().ok_or_else(|| fail("the name resolves to nothing".to_owned()))
+    resolved
+        .next()
+        .ok_or_else(|| fail("the name resolves to nothing".to_owned()))
 }
 
 async fn listen(ctx: &Context) -> Result<Listen, CliError> {
@@ -132,11 +143,9 @@ impl From<PeerError> for CliError {
         match error {
             PeerError::Journal(error) => error.into(),
             PeerError::Bind(error) => error.into(),
-            PeerError::Refused(error) => CliError::from(*error),
-            PeerError::Fenced { .. } => {
-                CliError::new("fenced", Exit::Conflict, error.to_string())
-                    .help("run one `waypost peer` per identity; choose another with --id")
-            }
+            PeerError::Refused(error) => (*error).into(),
+            PeerError::Fenced { .. } => CliError::new("fenced", Exit::Conflict, error.to_string())
+                .help("run one `waypost peer` per identity; choose another with --id"),
             PeerError::JournalFailed(_) => {
                 CliError::new("storage-failed", Exit::Damaged, describe(&error))
                     .help("check the disk, then start the peer again: it finds out what is there")
@@ -149,7 +158,7 @@ impl From<PeerError> for CliError {
 impl From<OpenError> for CliError {
     fn from(error: OpenError) -> Self {
         match &error {
-            OpenError::Locked { dir, pid, holder } => in_use(dir, *pid, holder.as_ref()),
+            OpenError::Locked { dir, holder } => in_use(dir, holder),
             OpenError::Io { .. } => CliError::new("storage", Exit::Other, error.to_string())
                 .causes(&error)
                 .help("check the folder's owner, rights and free space"),

@@ -48,10 +48,17 @@ fn checked(topic: TopicId, epoch: Epoch, batch: Bytes) -> Result<Command, ErrorR
     if header.topic != topic {
         return Err(ErrorReply::new(
             ErrorCode::CorruptBatch,
-            format!("a batch made for topic {} came for topic {topic}", header.topic),
+            format!(
+                "a batch made for topic {} came for topic {topic}",
+                header.topic
+            ),
         ));
     }
-    Ok(Command::Append { topic, epoch, batch })
+    Ok(Command::Append {
+        topic,
+        epoch,
+        batch,
+    })
 }
 
 fn corrupt(error: BatchError) -> ErrorReply {
@@ -103,10 +110,10 @@ fn record(host: &Host, caller: &Caller, appended: &journal::Appended) {
 /// Serves a stream of appends: one side reads and submits, the other writes answers as groups
 /// become durable. Either side's end ends both.
 pub(super) async fn stream(
-    host: Arc<Host>,
-    caller: Caller,
-    mut sender: FrameSender,
-    mut receiver: FrameReceiver,
+    host: &Host,
+    caller: &Caller,
+    sender: &mut FrameSender,
+    receiver: &mut FrameReceiver,
 ) {
     if sender.send(&AppendStreamOpened {}).await.is_err() {
         return;
@@ -116,14 +123,13 @@ pub(super) async fn stream(
         room: Semaphore::new(limits::APPENDS_PER_STREAM),
     };
     let (nacks, refused) = mpsc::channel(limits::APPENDS_PER_STREAM);
-    let submit = submit_all(&host, &answers, nacks, &mut receiver);
-    let answer = answer_all(&host, &caller, &answers, refused, &mut sender);
+    let submit = submit_all(host, &answers, nacks, receiver);
+    let answer = answer_all(host, caller, &answers, refused, sender);
     // A failed read still waits for the answers owed; a failed write ends the reading at once.
     let served = tokio::try_join!(async { Ok(submit.await) }, answer);
     if let Err(error) = served.and_then(|(read, ())| read) {
         tracing::debug!(peer = %caller.name, %error, "append stream ended");
     }
-    sender.finish();
 }
 
 /// What the two sides of an append stream share.
@@ -156,7 +162,10 @@ async fn submit_all(
             Err(error) => Err(error),
         };
         if let Err(error) = submitted {
-            let nack = AppendNack { ticket: next.ticket, error };
+            let nack = AppendNack {
+                ticket: next.ticket,
+                error,
+            };
             if nacks.send(nack).await.is_err() {
                 return Ok(());
             }
@@ -217,4 +226,3 @@ fn buffer_answer(
         Err(error) => sender.buffer(&AppendNack { ticket, error }),
     }
 }
-

@@ -10,8 +10,8 @@ use super::traffic::Direction;
 use crate::journal::{Slice, TopicStat};
 use crate::transport::{CallError, FrameSender};
 use crate::types::Offset;
-use crate::wire::{ErrorCode, ErrorReply};
 use crate::wire::peer::{Pull, PullStarted};
+use crate::wire::{ErrorCode, ErrorReply};
 
 /// Bytes read from the disk at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -94,7 +94,9 @@ async fn start(host: &Host, caller: &Caller, request: &Pull) -> Result<Start, Er
 }
 
 fn budget(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, READ_BYTES)
+    usize::try_from(bytes)
+        .unwrap_or(usize::MAX)
+        .clamp(1, READ_BYTES)
 }
 
 /// Sends `first` and what follows it, up to the end as it was at the start and the request's
@@ -113,7 +115,12 @@ async fn send_all(
     let last = from.plus(request.max_messages);
     loop {
         keep_messages_below(&mut slice, last);
-        let Some(bytes) = slice.batches.iter().map(|b| b.len() as u64).reduce(|a, b| a + b) else {
+        let Some(bytes) = slice
+            .batches
+            .iter()
+            .map(|b| b.len() as u64)
+            .reduce(|a, b| a + b)
+        else {
             return Ok(next);
         };
         let messages = read::messages_from(&slice.batches, next);
@@ -121,7 +128,9 @@ async fn send_all(
         bytes_left = bytes_left.saturating_sub(bytes);
         let more = bytes_left > 0 && next < end && next < last;
         if !more {
-            read::send_slice(sender, 0, &slice).await.map_err(PullError::Gone)?;
+            read::send_slice(sender, 0, &slice)
+                .await
+                .map_err(PullError::Gone)?;
             return Ok(next);
         }
         // The next read overlaps with sending.

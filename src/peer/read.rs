@@ -88,7 +88,10 @@ pub(super) async fn slice(
     let read = tokio::task::spawn_blocking(move || journal.read(topic, from, max_bytes));
     match read.await {
         Ok(read) => read.map_err(|error| read_error(topic, &error)),
-        Err(_) => Err(ErrorReply::new(ErrorCode::ShuttingDown, "the host is stopping")),
+        Err(_) => Err(ErrorReply::new(
+            ErrorCode::ShuttingDown,
+            "the host is stopping",
+        )),
     }
 }
 
@@ -132,7 +135,15 @@ pub(super) async fn send_slice(
     let mut rest = slice.batches.as_slice();
     while !rest.is_empty() {
         let (now, later) = rest.split_at(frame_worth(rest));
-        sender.send_with(&Data { slot, end: slice.end }, now).await?;
+        sender
+            .send_with(
+                &Data {
+                    slot,
+                    end: slice.end,
+                },
+                now,
+            )
+            .await?;
         rest = later;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use super::script::Script;
 use super::stage::{INDEX, Stage, log_name, peer_name, topic_name};
@@ -32,15 +32,16 @@ pub(super) fn peers() -> Result<Vec<PeerName>, CliError> {
 /// Runs all of them at once; answers in their order, or the first failure.
 pub(super) async fn at_once<T, F>(futures: impl IntoIterator<Item = F>) -> Result<Vec<T>, CliError>
 where
-    T: Send + 'static,
-    F: Future<Output = Result<T, CliError>> + Send + 'static,
+    T: 'static,
+    F: Future<Output = Result<T, CliError>> + 'static,
 {
     let mut tasks = JoinSet::new();
+    let here = LocalSet::new();
     for (place, future) in futures.into_iter().enumerate() {
-        tasks.spawn(async move { (place, future.await) });
+        tasks.spawn_local_on(async move { (place, future.await) }, &here);
     }
     let mut done = vec![];
-    while let Some(joined) = tasks.join_next().await {
+    while let Some(joined) = here.run_until(tasks.join_next()).await {
         let (place, result) = joined.map_err(|error| {
             CliError::new("internal", Exit::Other, "a task failed").detail("cause", error)
         })?;

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::hosting::Hosting;
 use crate::client::Client;
-use crate::journal::lock::{self, HolderState};
+use crate::lock::{self, HolderState};
 use crate::peer::{self, Stopped};
 use crate::types::PeerName;
 
@@ -157,12 +157,15 @@ async fn is_live(client: &Client, name: &PeerName, port: u16) {
 
 fn elsewhere(ctx: &Context, name: &PeerName) -> String {
     let dir = peer::journal_dir(&ctx.config.peer_data_dir(name));
-    let process = match lock::holder(&dir) {
-        Some(holder) if holder.state == HolderState::Stopped => {
-            format!(" (process {}, suspended)", holder.pid)
-        }
-        Some(holder) => format!(" (process {})", holder.pid),
-        None => String::new(),
+    let holder = lock::holder(&dir);
+    let pid = holder.as_ref().and_then(|holder| holder.pid);
+    let suspended = holder.is_some_and(|holder| holder.state == HolderState::Stopped);
+    let process = match (pid, suspended) {
+        (Some(pid), true) => format!(" (process {pid}, suspended)"),
+        (Some(pid), false) => format!(" (process {pid})"),
+        (None, _) => String::new(),
     };
-    format!("Peer {name} is already running{process}; this menu attaches to it and hosts nothing itself.")
+    format!(
+        "Peer {name} is already running{process}; this menu attaches to it and hosts nothing itself."
+    )
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::wait;
+use crate::cli::{notices, wait};
 use crate::client::{Client, ClientError, Message, Publisher, PublisherOptions, PullOptions, Pulled, TopicFilter};
 use crate::text::one_line;
 use crate::transport::Identity;
@@ -182,7 +182,7 @@ impl Peer {
             name == topic
         };
         match notices.iter().flatten().rev().find(about) {
-            Some(notice) => CliError::new("topic-not-found", Exit::NotFound, line(notice)),
+            Some(notice) => CliError::new("topic-not-found", Exit::NotFound, notices::text(notice)),
             None => error.into(),
         }
     }
@@ -260,14 +260,7 @@ fn what(action: &Action) -> String {
 
 fn tell(notices: &[Notice]) -> Notices {
     Notices {
-        lines: notices.iter().map(line).collect(),
+        lines: notices.iter().map(|notice| one_line(&notices::text(notice)).into_owned()).collect(),
         serial: notices.iter().map(|notice| notice.serial).max(),
     }
-}
-
-fn line(notice: &Notice) -> String {
-    let NoticeKind::TopicDeleted { name, by, .. } = &notice.what;
-    let by = by.as_ref().map_or("the operator".to_owned(), |by| format!("peer {by}"));
-    let at = notice.at;
-    one_line(&format!("Topic '{name}' was deleted by {by} at {at}")).into_owned()
 }
