@@ -5,7 +5,9 @@
 //! | [`args`] | global flags and the list of commands |
 //! | [`commands`] | one file per group of commands: arguments and what they do |
 //! | [`context`] | config, output and identity as a command finds them |
+//! | [`demo`] | the demonstration |
 //! | [`error`] | errors for people and programs, exit codes |
+//! | [`menu`] | the interactive menus |
 //! | [`output`] | tables and JSON |
 //! | [`who`] | which identity a command acts under |
 //! | [`online`] | clients of index and hosts, and how long they are waited for |
@@ -24,9 +26,11 @@ pub mod args;
 pub mod ask;
 pub mod commands;
 pub mod context;
+pub mod demo;
 pub mod error;
 pub mod hosting;
 pub mod indexing;
+pub mod menu;
 pub mod nearest;
 pub mod notices;
 pub mod online;
