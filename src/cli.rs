@@ -5,7 +5,9 @@
 //! | [`args`] | global flags and the list of commands |
 //! | [`commands`] | one file per group of commands: arguments and what they do |
 //! | [`context`] | config, output and identity as a command finds them |
+//! | [`demo`] | the demonstration |
 //! | [`error`] | errors for people and programs, exit codes |
+//! | [`menu`] | the interactive menus |
 //! | [`output`] | tables and JSON |
 //! | [`who`] | which identity a command acts under |
 //! | [`online`] | clients of index and hosts, and how long they are waited for |
@@ -14,18 +16,28 @@
 //! | [`received`] | messages in the forms in which they are printed |
 //! | [`ask`] | questions to the person at the terminal |
 //! | [`wait`] | waiting that says for what |
+//! | [`hosting`] | running a peer: for `peer`, `up` and the menu |
+//! | [`indexing`] | running the index: for `index` and `up` |
+//! | [`takeover`] | ending the process that holds a data folder |
+//! | [`signals`] | SIGINT and SIGTERM |
 //! | [`units`] | bytes and durations |
 
 pub mod args;
 pub mod ask;
 pub mod commands;
 pub mod context;
+pub mod demo;
 pub mod error;
+pub mod hosting;
+pub mod indexing;
+pub mod menu;
 pub mod nearest;
 pub mod notices;
 pub mod online;
 pub mod output;
 pub mod received;
+pub mod signals;
+pub mod takeover;
 pub mod units;
 pub mod wait;
 pub mod who;

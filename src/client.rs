@@ -36,8 +36,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use crate::wire::peer::ReadFrom;
 pub use crate::types::IndexAddress;
+pub use crate::wire::peer::ReadFrom;
 pub use backoff::Backoff;
 pub use error::ClientError;
 pub(crate) use error::describe;

@@ -5,7 +5,12 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+
+pub mod index;
+pub mod journal;
 pub mod limits;
+pub mod lock;
+pub mod peer;
 pub mod telemetry;
 pub mod text;
 pub mod transport;

@@ -155,6 +155,133 @@ pub const CONFIG_BYTES: u64 = 1 << 20;
 /// The sizes that a config may give a journal segment: tests use the smallest, and at the largest a
 /// position in a segment still fits 32 bits.
 pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 32;
+/// Bytes after which a journal segment is sealed: large enough that its footer and its share of a
+/// checkpoint are small beside it, small enough that dead space comes back soon.
+pub const SEGMENT_BYTES: u64 = 128 << 20;
+/// The smallest segment that may be configured; tests run with it.
+pub const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+/// Bytes by which a segment grows: zeroed and synced ahead, so that a sync writes no metadata.
+pub const EXTENT_BYTES: u64 = 8 << 20;
+/// Extents ready ahead of the journal's writer: one to write into while the other is made.
+pub const EXTENTS_AHEAD: u64 = 2;
+/// Extents kept back for positions, trims and tombstones when the disk is full.
+pub const EXTENTS_RESERVED: u64 = 1;
+/// Extents that are not zeroed after the writer has caught up with their preparer: enough that a
+/// stream of large groups stays unhindered, few enough that single appends soon find zeroed space.
+pub const HURRIED_EXTENTS: u32 = 16;
+/// Bytes of commands that the journal's writer puts into one group: a sync of 4 MiB still takes
+/// only milliseconds, and more would only add delay.
+pub const GROUP_BYTES: usize = 4 << 20;
+/// Bytes of commands that wait for the journal's writer: a few of the largest groups, so that the
+/// next group is always there when a sync ends.
+pub const JOURNAL_QUEUE_BYTES: usize = 32 << 20;
+/// What a command counts in the journal's queue beside the bytes of its batch.
+pub const COMMAND_BYTES: usize = 256;
+/// Bytes of recent groups kept in memory, so that followers at the tip never touch the disk.
+pub const TAIL_CACHE_BYTES: usize = 64 << 20;
+/// A checkpoint is written only after this many times its own size of journal: at most an eighth
+/// more is written, and at most eight times a checkpoint is scanned at start.
+pub const CHECKPOINT_RATIO: u64 = 8;
+/// Checkpoints kept: if the newest is damaged, the one before still tells the same story.
+pub const CHECKPOINTS_KEPT: usize = 2;
+/// Topics that a checkpoint encodes while it holds the journal's writer up: some 100 µs.
+pub const CHECKPOINT_CHUNK_TOPICS: usize = 64;
+/// Bytes of one block of a checkpoint that a reader will allocate: a topic with every producer and
+/// range remembered is 26 MB.
+pub const CHECKPOINT_BLOCK_BYTES: usize = 1 << 30;
+/// Sealed segments that may wait for their footer; each holds its index in memory meanwhile.
+pub const SEALED_WAITING: usize = 4;
+/// Dead segments kept for reuse; more are deleted.
+pub const POOL_SEGMENTS: usize = 4;
+/// Segment files kept open for reading; far below the usual limit of 1,024 descriptors.
+pub const OPEN_SEGMENTS: usize = 128;
+/// Bytes of decoded footer tables kept for reading.
+pub const FOOTER_CACHE_BYTES: usize = 32 << 20;
+/// Bytes between two wanted entries below which one read fetches both.
+pub const READ_MERGE_BYTES: u64 = 64 << 10;
+/// Bytes of one read from a segment unless one entry alone is larger: bounds what a read allocates.
+pub const READ_CHUNK_BYTES: u64 = 1 << 20;
+/// Bytes that a scan of a segment reads at once.
+pub const SCAN_BYTES: usize = 4 << 20;
+/// How long the journal is idle before it writes a synced-to marker.
+pub const MARKER_IDLE: Duration = Duration::from_millis(50);
+/// How often an idle journal looks for messages past their age.
+pub const JOURNAL_TICK: Duration = Duration::from_secs(1);
+/// How often space is tried for again when the disk was full.
+pub const FULL_RETRY: Duration = Duration::from_millis(250);
+/// Parts into which retention divides what a topic keeps: it errs by one part at most.
+pub const RETENTION_PARTS: u64 = 32;
+/// Retention marks per topic; neighbours are merged beyond it.
+pub const RETENTION_MARKS: usize = 128;
+/// Bytes of a retention part where no retention is set; such marks only serve the byte count.
+pub const RETENTION_PART_BYTES: u64 = 1 << 20;
+/// Topics that one look for aged messages trims; the rest follows in the next group.
+pub const TRIMS_PER_GROUP: usize = 1_024;
+/// Damaged ranges that one acceptance of loss lists; more are merged into one, so that the entry
+/// fits into the space kept in reserve.
+pub const LOST_RANGES: usize = 16;
+/// Damaged places that a recovery report lists; more are counted.
+pub const DAMAGE_REPORTS: usize = 1_024;
+
+const _: () = {
+    assert!(EXTENT_BYTES <= SEGMENT_BYTES);
+    assert!(GROUP_BYTES <= JOURNAL_QUEUE_BYTES);
+    // Positions in a segment are kept as u32 counts of 8 bytes.
+    assert!(SEGMENT_BYTES < 8 << 32);
+    assert!(GROUP_BYTES + BATCH_BYTES < 1 << 30);
+    assert!(RETENTION_PARTS * 2 < RETENTION_MARKS as u64);
+    assert!(READ_MERGE_BYTES < READ_CHUNK_BYTES);
+};
+/// Changes waiting for the index's decider; beyond it requests wait in their streams.
+pub const DECISIONS_QUEUED: usize = 4_096;
+/// Requests decided and committed together; bounds what one failed commit can refuse.
+pub const DECISIONS_PER_COMMIT: usize = 1_024;
+/// Changes after which a commit is closed, so that a flood of large requests keeps commits short.
+pub const CHANGES_PER_COMMIT: usize = 16_384;
+/// Changes applied to the directory under one hold of its lock: readers wait some hundred
+/// microseconds at most.
+pub const CHANGES_PER_LOCK: usize = 256;
+/// How long the creator of a topic waits for the host to accept it durably; half of
+/// [`REPLY_TIMEOUT`], so that the creator hears it from the index.
+pub const CREATE_WAIT: Duration = Duration::from_secs(5);
+/// Assignment frames sent to a host and not acknowledged: what the index remembers per session.
+pub const ASSIGN_FRAMES_IN_FLIGHT: usize = 8;
+/// Differences waiting for a host; beyond it the host gets the full list again, from memory.
+pub const ASSIGNMENTS_QUEUED: usize = 65_536;
+/// How often reported metadata is written to the index's store.
+pub const REPORT_FLUSH: Duration = Duration::from_secs(5);
+/// How often the index looks for notices past [`NOTICE_AGE`].
+pub const NOTICE_PRUNE: Duration = Duration::from_secs(3600);
+/// How often the index looks for silent peers.
+pub const SESSION_TICK: Duration = Duration::from_millis(100);
+/// A gap between two looks beyond which the index was itself stopped or overloaded: it then counts
+/// every session as just heard of, for it may have missed heartbeats that were sent.
+pub const SESSION_TICK_LATE: Duration = Duration::from_millis(500);
+/// Boot ids remembered per peer as fenced, so that an old process that comes back does not fence
+/// its successor.
+pub const FENCED_BOOTS: usize = 16;
+/// Names that one page of a filtered listing looks at; the page then ends early and says so.
+pub const NAMES_PER_PAGE_SCAN: usize = 16_384;
+/// Names looked up under one hold of the directory's lock while listing.
+pub const NAMES_PER_LOCK: usize = 256;
+/// Topic slots looked at under one hold of the directory's lock while collecting a host's
+/// assignments: a millisecond or two.
+pub const SLOTS_PER_LOCK: u32 = 65_536;
+/// Bytes, as estimated, at which a page of a listing ends: half of [`METADATA_REPLY_BYTES`], for the
+/// estimate is rough.
+pub const PAGE_BYTES: usize = METADATA_REPLY_BYTES / 2;
+/// Notices on the first page of a peer's subscriptions.
+pub const NOTICES_PER_PAGE: usize = 256;
+/// Creations in one request from which on the log has one line for all of them.
+pub const CREATIONS_LOGGED: usize = 16;
+/// Serial numbers of passes reserved by one durable write.
+pub const PASS_SERIALS_RESERVED: u64 = 1_024;
+/// Cache of the index's database; lookups do not use it.
+pub const STORE_CACHE_BYTES: usize = 16 << 20;
+/// Topics whose names still fit the directory's 32-bit handles.
+pub const TOPICS: usize = 1 << 30;
+/// Bytes of `certs/admitted`: some ten thousand keys.
+pub const ADMITTED_FILE_BYTES: u64 = 1 << 20;
 
 const _: () = {
     assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);
@@ -162,6 +289,8 @@ const _: () = {
     assert!(FRAME_BYTES > BATCH_BYTES);
     assert!(FRAME_BYTES <= STREAM_WINDOW_BYTES as usize);
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+    assert!(CREATE_WAIT.as_millis() * 2 <= REPLY_TIMEOUT.as_millis());
+    assert!(SESSION_TICK_LATE.as_millis() < LEASE_WAIT.as_millis());
     assert!(METADATA_REQUEST_BYTES <= CONNECTION_WINDOW_MIN_BYTES as usize);
     assert!(CONNECTIONS as u64 * CONNECTION_WINDOW_MIN_BYTES as u64 <= WINDOW_POOL_BYTES);
     assert!(WINDOW_PER_KEY_BYTES / WINDOW_PER_KEY_SHARE >= CONNECTION_WINDOW_BYTES as u64);

@@ -48,9 +48,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::client::{ClientError, IndexAddress, IndexLink, IndexLinkOptions, dialling_endpoint};
 use crate::clock;
 use crate::journal::{self, FatalError, Hooks, Journal, OpenError};
-use crate::transport::{
-    BindError, Endpoint, EndpointOptions, Identity, KnownIndex, serve,
-};
+use crate::transport::{BindError, Endpoint, EndpointOptions, Identity, KnownIndex, serve};
 use crate::types::{BootId, Fingerprint, PeerName};
 use crate::wire::index::SessionEnd;
 use crate::wire::{ALPN_PEER, ErrorCode};
@@ -238,8 +236,16 @@ impl Parts {
         // is finished; the journal is closed last, by the caller.
         stop.send_replace(true);
         let _ = tokio::join!(
-            async { if !control_ended.is_terminated() { drop((&mut control_ended).await) } },
-            async { if !io_ended.is_terminated() { drop((&mut io_ended).await) } },
+            async {
+                if !control_ended.is_terminated() {
+                    drop((&mut control_ended).await)
+                }
+            },
+            async {
+                if !io_ended.is_terminated() {
+                    drop((&mut io_ended).await)
+                }
+            },
         );
         ended
     }
@@ -250,7 +256,9 @@ fn judge(
     name: PeerName,
 ) -> Result<Stopped, PeerError> {
     match end {
-        Ok(Some(control::ControlEnd::Session(SessionEnd::Deregistered))) => Ok(Stopped::Deregistered),
+        Ok(Some(control::ControlEnd::Session(SessionEnd::Deregistered))) => {
+            Ok(Stopped::Deregistered)
+        }
         Ok(Some(control::ControlEnd::Session(_))) => Err(PeerError::Fenced { name }),
         Ok(Some(control::ControlEnd::Refused(error))) => Err(PeerError::Refused(Box::new(error))),
         Ok(None) | Err(_) => Err(PeerError::Thread {
@@ -272,7 +280,10 @@ async fn becomes_true(mut flag: watch::Receiver<bool>) {
 /// Runs `main` on a thread of its own with a runtime that keeps all I/O on it: measured, such a
 /// runtime coalesces many requests into a packet, and one with several threads does not
 /// (docs/ARCHITECTURE.md).
-fn spawn_runtime<F>(what: &'static str, main: impl FnOnce() -> F + Send + 'static) -> Result<(), PeerError>
+fn spawn_runtime<F>(
+    what: &'static str,
+    main: impl FnOnce() -> F + Send + 'static,
+) -> Result<(), PeerError>
 where
     F: Future<Output = ()>,
 {
@@ -280,9 +291,15 @@ where
         what,
         detail: error.to_string(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     let body = move || runtime.block_on(async move { main().await });
-    thread::Builder::new().name(format!("waypost-{what}")).spawn(body).map_err(failed)?;
+    thread::Builder::new()
+        .name(format!("waypost-{what}"))
+        .spawn(body)
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -355,12 +372,15 @@ impl IoThread {
             boot: self.boot,
             started: clock::wall_now(),
             state: self.state,
+            stopping: stopping.clone(),
         });
         let flushing = tokio::spawn(flush_traffic(Arc::clone(&host)));
         serve(endpoint.clone(), Arc::clone(&host), becomes_true(stopping)).await;
         flushing.abort();
         host.flush_traffic();
-        endpoint.close(ErrorCode::ShuttingDown, "the peer is stopping").await;
+        endpoint
+            .close(ErrorCode::ShuttingDown, "the peer is stopping")
+            .await;
     }
 }
 
@@ -426,7 +446,9 @@ impl ControlThread {
             end = control.run() => Some(end),
             () = becomes_true(stopping) => None,
         };
-        endpoint.close(ErrorCode::ShuttingDown, "the peer is stopping").await;
+        endpoint
+            .close(ErrorCode::ShuttingDown, "the peer is stopping")
+            .await;
         end
     }
 }

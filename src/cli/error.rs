@@ -151,6 +151,23 @@ impl CliError {
         self.0.exit
     }
 
+    /// The error in one line, and a second one with what to do: for the menus.
+    pub fn short(&self) -> String {
+        let report = &self.0;
+        let mut line = format!("error[{}]: {}", report.code, report.message);
+        for detail in &report.details {
+            match &*detail.label {
+                "cause" => line.push_str(&format!(": {}", detail.value)),
+                label => line.push_str(&format!("; {label} {}", detail.value)),
+            }
+        }
+        let line = one_line(&line);
+        match &report.help {
+            Some(help) => format!("{line}\n  help: {}", one_line(help)),
+            None => line.into_owned(),
+        }
+    }
+
     /// The error as one JSON object, for standard error under `-o json`.
     pub fn to_json(&self) -> serde_json::Value {
         let report = &self.0;
@@ -234,6 +251,16 @@ error[identity-mismatch]: peer name \"1\" is bound to another key
         assert_eq!(sample().to_string(), expected);
         let doing = sample().doing("registering").doing("starting");
         assert!(doing.to_string().contains("\n  while     registering\n"));
+    }
+
+    #[test]
+    fn the_short_form_has_two_lines() {
+        let expected = "\
+error[identity-mismatch]: peer name \"1\" is bound to another key; expected SHA256:Jx3; found SHA256:p9Q4
+  help: choose another name with --id";
+        assert_eq!(sample().short(), expected);
+        let error = CliError::new("unreachable", Exit::Unavailable, "no\nway").detail("cause", "x");
+        assert_eq!(error.short(), "error[unreachable]: no\\nway: x");
     }
 
     #[test]

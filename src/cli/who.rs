@@ -99,12 +99,13 @@ pub enum WhoError {
 pub fn decide(given: Option<&Given>, found: &[PeerName], role: Role) -> Result<Who, WhoError> {
     match (given, found) {
         (Some(given), _) => named(given, found, role),
+        // Its first words are the question; whoever sits there may be somebody new.
+        (None, _) if role == Role::Menu => Ok(Who::Ask),
         (None, [only]) => Ok(Who::Known(only.clone())),
         (None, []) => match role {
             // "1" is a legal name: types::names tests it.
             Role::Up => Ok(Who::Make(PeerName::new("1").map_err(|_| WhoError::None)?)),
-            Role::Menu => Ok(Who::Ask),
-            Role::OneShot | Role::Peer => Err(WhoError::None),
+            _ => Err(WhoError::None),
         },
         (None, several) => Err(WhoError::Several {
             found: several.to_vec(),
@@ -204,15 +205,21 @@ mod tests {
 
     #[test]
     fn the_only_identity_is_used() {
-        for role in ROLES {
+        for role in [Role::OneShot, Role::Peer, Role::Up] {
             assert_eq!(decide(None, &[name("7")], role), Ok(Who::Known(name("7"))));
         }
     }
 
     #[test]
-    fn without_any_up_takes_1_the_menu_asks_and_others_fail() {
+    fn the_menu_asks_whatever_there_is() {
+        for found in [vec![], vec![name("1")], vec![name("1"), name("2")]] {
+            assert_eq!(decide(None, &found, Role::Menu), Ok(Who::Ask));
+        }
+    }
+
+    #[test]
+    fn without_any_up_takes_1_and_others_fail() {
         assert_eq!(decide(None, &[], Role::Up), Ok(Who::Make(name("1"))));
-        assert_eq!(decide(None, &[], Role::Menu), Ok(Who::Ask));
         assert_eq!(decide(None, &[], Role::Peer), Err(WhoError::None));
         assert_eq!(decide(None, &[], Role::OneShot), Err(WhoError::None));
     }
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn several_are_listed_with_exit_2() {
         let found = [name("1"), name("2")];
-        for role in ROLES {
+        for role in [Role::OneShot, Role::Peer, Role::Up] {
             let error = decide(None, &found, role).unwrap_err();
             let error = error.in_folder(Path::new("certs"));
             assert_eq!(error.exit(), Exit::Usage);

@@ -164,7 +164,11 @@ impl Committer {
     /// As [`Follower::commit`].
     pub async fn commit(&self, topic: &TopicName, next: Offset) -> Result<(), ClientError> {
         let standing = self.standings.lock().get(topic).copied();
-        let Some(Standing { topic: id, sequence }) = standing else {
+        let Some(Standing {
+            topic: id,
+            sequence,
+        }) = standing
+        else {
             return Ok(());
         };
         let position = Position {
@@ -172,8 +176,16 @@ impl Committer {
             sequence: sequence + 1,
         };
         let group = &self.group;
-        let now = self.client.commit_position(topic, id, group, position, false).await?;
-        if let Some(standing) = self.standings.lock().get_mut(topic).filter(|s| s.topic == id) {
+        let now = self
+            .client
+            .commit_position(topic, id, group, position, false)
+            .await?;
+        if let Some(standing) = self
+            .standings
+            .lock()
+            .get_mut(topic)
+            .filter(|s| s.topic == id)
+        {
             standing.sequence = standing.sequence.max(now.sequence);
         }
         Ok(())

@@ -34,7 +34,7 @@ pub(super) async fn single(
         .await
         .map_err(|_| journal_stopped())?;
     let appended = taken(outcome.await.map_err(|_| journal_stopped())?)?;
-    record(host, caller, request.topic, &appended);
+    record(host, caller, &appended);
     Ok(Appended {
         base: appended.base,
         duplicate: appended.duplicate,
@@ -48,10 +48,17 @@ fn checked(topic: TopicId, epoch: Epoch, batch: Bytes) -> Result<Command, ErrorR
     if header.topic != topic {
         return Err(ErrorReply::new(
             ErrorCode::CorruptBatch,
-            format!("a batch made for topic {} came for topic {topic}", header.topic),
+            format!(
+                "a batch made for topic {} came for topic {topic}",
+                header.topic
+            ),
         ));
     }
-    Ok(Command::Append { topic, epoch, batch })
+    Ok(Command::Append {
+        topic,
+        epoch,
+        batch,
+    })
 }
 
 fn corrupt(error: BatchError) -> ErrorReply {
@@ -66,6 +73,7 @@ fn taken(outcome: Outcome) -> Result<journal::Appended, ErrorReply> {
     match outcome {
         Outcome::Appended(appended) => Ok(appended),
         Outcome::Refused(refusal) => Err(refused(&refusal)),
+        Outcome::Stopped => Err(journal_stopped()),
         other => Err(ErrorReply::new(
             ErrorCode::Internal,
             format!("the journal answered an append with {other:?}"),
@@ -78,22 +86,22 @@ pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
     let code = match refusal {
         Refusal::UnknownTopic => ErrorCode::NotHost,
         Refusal::StaleEpoch { .. } => ErrorCode::StaleEpoch,
-        Refusal::NotBooted => ErrorCode::NotReady,
+        Refusal::NotBooted | Refusal::StaleBoot { .. } => ErrorCode::NotReady,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::UnknownProducer => ErrorCode::UnknownProducer,
         Refusal::SequenceTooOld => ErrorCode::SequenceTooOld,
         Refusal::StorageFull => ErrorCode::StorageFull,
         Refusal::Damaged => ErrorCode::Damaged,
-        Refusal::Corrupt(_) => ErrorCode::CorruptBatch,
+        Refusal::Corrupt(_) | Refusal::WrongTopic { .. } => ErrorCode::CorruptBatch,
     };
     ErrorReply::new(code, refusal.to_string())
 }
 
-fn record(host: &Host, caller: &Caller, topic: TopicId, appended: &journal::Appended) {
+fn record(host: &Host, caller: &Caller, appended: &journal::Appended) {
     if appended.duplicate {
         return;
     }
-    if let Some(topic) = host.journal.topic(topic) {
+    if let Some(topic) = host.journal.topic(appended.topic) {
         let count = u64::from(appended.count);
         host.record_traffic(Direction::Sent, caller, &topic, appended.base, count);
     }
@@ -102,10 +110,10 @@ fn record(host: &Host, caller: &Caller, topic: TopicId, appended: &journal::Appe
 /// Serves a stream of appends: one side reads and submits, the other writes answers as groups
 /// become durable. Either side's end ends both.
 pub(super) async fn stream(
-    host: Arc<Host>,
-    caller: Caller,
-    mut sender: FrameSender,
-    mut receiver: FrameReceiver,
+    host: &Host,
+    caller: &Caller,
+    sender: &mut FrameSender,
+    receiver: &mut FrameReceiver,
 ) {
     if sender.send(&AppendStreamOpened {}).await.is_err() {
         return;
@@ -115,14 +123,13 @@ pub(super) async fn stream(
         room: Semaphore::new(limits::APPENDS_PER_STREAM),
     };
     let (nacks, refused) = mpsc::channel(limits::APPENDS_PER_STREAM);
-    let submit = submit_all(&host, &answers, nacks, &mut receiver);
-    let answer = answer_all(&host, &caller, &answers, refused, &mut sender);
+    let submit = submit_all(host, &answers, nacks, receiver);
+    let answer = answer_all(host, caller, &answers, refused, sender);
     // A failed read still waits for the answers owed; a failed write ends the reading at once.
     let served = tokio::try_join!(async { Ok(submit.await) }, answer);
     if let Err(error) = served.and_then(|(read, ())| read) {
         tracing::debug!(peer = %caller.name, %error, "append stream ended");
     }
-    sender.finish();
 }
 
 /// What the two sides of an append stream share.
@@ -155,7 +162,10 @@ async fn submit_all(
             Err(error) => Err(error),
         };
         if let Err(error) = submitted {
-            let nack = AppendNack { ticket: next.ticket, error };
+            let nack = AppendNack {
+                ticket: next.ticket,
+                error,
+            };
             if nacks.send(nack).await.is_err() {
                 return Ok(());
             }
@@ -205,7 +215,7 @@ fn buffer_answer(
 ) {
     match taken(outcome.clone()) {
         Ok(appended) => {
-            record(host, caller, appended.topic, &appended);
+            record(host, caller, &appended);
             sender.buffer(&AppendAck {
                 ticket,
                 base: appended.base,
@@ -216,4 +226,3 @@ fn buffer_answer(
         Err(error) => sender.buffer(&AppendNack { ticket, error }),
     }
 }
-

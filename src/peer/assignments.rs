@@ -48,10 +48,13 @@ async fn take(
     }
     let mut refusals = vec![];
     for (topic, outcome) in waiting {
-        let outcome = outcome.await.map_err(|_| CallError::Remote(journal_stopped()))?;
+        let outcome = outcome
+            .await
+            .map_err(|_| CallError::Remote(journal_stopped()))?;
         match outcome {
             // Erasing what is not there is done.
             Outcome::Refused(Refusal::UnknownTopic) => {}
+            Outcome::Stopped => return Err(CallError::Remote(journal_stopped())),
             Outcome::Refused(refusal) => refusals.push((topic, refused(&refusal))),
             _ => {}
         }
@@ -72,7 +75,8 @@ fn command(journal: &Journal, assignment: Assignment) -> (TopicId, Option<Comman
             settings,
         } => {
             let known = journal.topic(topic);
-            let same = known.is_some_and(|known| known.grant == grant && known.settings == settings);
+            let same =
+                known.is_some_and(|known| known.grant == grant && known.settings == settings);
             let hosted = HostedTopic {
                 id: topic,
                 name,

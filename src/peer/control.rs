@@ -179,7 +179,10 @@ impl Control {
 
     fn warn_of_loopback(&self, connection: &crate::transport::Connection, opened: &SessionOpened) {
         let remote = connection.remote_addr().ip().to_canonical();
-        let only_here = opened.advertised.iter().all(|address| address.ip().to_canonical().is_loopback());
+        let only_here = opened
+            .advertised
+            .iter()
+            .all(|address| address.ip().to_canonical().is_loopback());
         if only_here && !remote.is_loopback() {
             tracing::warn!(
                 addresses = ?opened.advertised,
@@ -198,11 +201,18 @@ impl Control {
             boot: self.boot,
         };
         let stopped = |_| ClientError::Closed;
-        self.journal.submit(boot, Done::Oneshot(done)).await.map_err(|_| ClientError::Closed)?;
+        self.journal
+            .submit(boot, Done::Oneshot(done))
+            .await
+            .map_err(|_| ClientError::Closed)?;
         match outcome.await.map_err(stopped)? {
+            Outcome::Stopped => Err(ClientError::Closed),
             Outcome::Refused(refusal) => {
                 let reply = ErrorReply::new(ErrorCode::Internal, refusal.to_string());
-                Err(ClientError::refused("making the incarnation durable", reply))
+                Err(ClientError::refused(
+                    "making the incarnation durable",
+                    reply,
+                ))
             }
             _ => {
                 self.state.set_incarnation(incarnation);
@@ -239,7 +249,9 @@ fn is_final(error: &ClientError) -> bool {
     match error {
         ClientError::Refused { reply, .. } => reply.retry == Retry::Never,
         ClientError::KnownIndex(_) => true,
-        _ => error.code().is_some_and(|code| code.retry() == Retry::Never),
+        _ => error
+            .code()
+            .is_some_and(|code| code.retry() == Retry::Never),
     }
 }
 

@@ -13,31 +13,29 @@ use super::read;
 use super::tips::Watcher;
 use super::traffic::Direction;
 use crate::limits;
-use crate::transport::{CallError, Connection, FrameReceiver, FrameSender};
+use crate::transport::{CallError, FrameReceiver, FrameSender};
 use crate::types::{Offset, TopicId};
 use crate::wire::peer::{Ack, Add, Added, Credit, FollowOpened, Remove, SlotEnded};
 use crate::wire::{DecodeError, ErrorCode, ErrorReply, Frame, Message};
 
 /// Serves a follow stream until the caller ends it or the connection is gone.
 pub(super) async fn serve(
-    host: Arc<Host>,
-    caller: Caller,
-    _connection: Connection,
-    mut sender: FrameSender,
-    mut receiver: FrameReceiver,
+    host: &Host,
+    caller: &Caller,
+    sender: &mut FrameSender,
+    receiver: &mut FrameReceiver,
 ) {
     receiver.set_max(limits::METADATA_REQUEST_BYTES);
     let mut stream = FollowStream {
-        host: &host,
-        caller: &caller,
+        host,
+        caller,
         watcher: Arc::new(Watcher::default()),
         slots: HashMap::new(),
         ready: Ready::default(),
     };
-    if let Err(error) = stream.run(&mut sender, &mut receiver).await {
+    if let Err(error) = stream.run(sender, receiver).await {
         tracing::debug!(peer = %caller.name, %error, "follow stream ended");
     }
-    sender.finish();
 }
 
 /// One followed topic.
@@ -140,7 +138,10 @@ impl FollowStream<'_> {
         if self.slots.len() >= limits::SLOTS_PER_STREAM {
             return Err(ErrorReply::new(
                 ErrorCode::QuotaExceeded,
-                format!("a follow stream has at most {} slots", limits::SLOTS_PER_STREAM),
+                format!(
+                    "a follow stream has at most {} slots",
+                    limits::SLOTS_PER_STREAM
+                ),
             ));
         }
         let topic = self.host.topic(add.topic)?;
@@ -206,11 +207,15 @@ impl FollowStream<'_> {
     }
 
     fn record(&self, slot: u32, first: Offset, slice: &crate::journal::Slice) {
-        let topic = self.slots.get(&slot).and_then(|s| self.host.journal.topic(s.topic));
+        let topic = self
+            .slots
+            .get(&slot)
+            .and_then(|s| self.host.journal.topic(s.topic));
         if let Some(topic) = topic {
             let count = read::messages_from(&slice.batches, first);
             let direction = Direction::Retrieved;
-            self.host.record_traffic(direction, self.caller, &topic, first, count);
+            self.host
+                .record_traffic(direction, self.caller, &topic, first, count);
         }
     }
 }

@@ -10,11 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::traffic::{Direction, TrafficLog};
-use super::{append, follow, position, pull, tips::Tips};
+use super::{append, becomes_true, follow, position, pull, tips::Tips};
 use crate::clock;
 use crate::journal::{Journal, TopicStat};
 use crate::limits;
-use crate::transport::{self, CallError, Connection, FrameReceiver, FrameSender, RequestStream, Service};
+use crate::transport::{
+    self, CallError, Connection, FrameReceiver, FrameSender, RequestStream, Service,
+};
 use crate::types::{
     BootId, Epoch, Fingerprint, Incarnation, MonoNs, Offset, PeerName, TopicId, UnixMicros,
 };
@@ -33,6 +35,8 @@ pub(super) struct Host {
     pub(super) boot: BootId,
     pub(super) started: UnixMicros,
     pub(super) state: Arc<HostState>,
+    /// Becomes true when the peer stops: long streams end then.
+    pub(super) stopping: watch::Receiver<bool>,
 }
 
 /// What the control thread tells the serving side.
@@ -103,10 +107,10 @@ impl Host {
         count: u64,
     ) {
         let now = clock::mono_now();
-        let line = self
-            .traffic
-            .lock()
-            .record(direction, &caller.name, &topic.name, first, count, now);
+        let line =
+            self.traffic
+                .lock()
+                .record(direction, &caller.name, &topic.name, first, count, now);
         if let Some(line) = line {
             line.log();
         }
@@ -175,10 +179,9 @@ impl Host {
         self: Arc<Self>,
         caller: Caller,
         frame: Frame,
-        connection: Connection,
         stream: (FrameSender, FrameReceiver),
     ) {
-        let (mut sender, receiver) = stream;
+        let (mut sender, mut receiver) = stream;
         let (request, payload) = match decode(&frame) {
             Ok(decoded) => decoded,
             Err(error) => return finish(sender, Err::<PeerStatusReply, _>(error)).await,
@@ -190,14 +193,18 @@ impl Host {
                 finish(sender, reply).await;
             }
             PeerRequest::AppendStream(_) => {
-                append::stream(self, caller, sender, receiver).await;
+                let served = append::stream(&self, &caller, &mut sender, &mut receiver);
+                let stopped = self.unless_stopping(served).await;
+                end_long_stream(sender, stopped);
             }
             PeerRequest::Pull(request) => {
                 let outcome = pull::serve(&self, &caller, &request, &mut sender).await;
                 pull::finish(sender, outcome).await;
             }
             PeerRequest::Follow(_) => {
-                follow::serve(self, caller, connection, sender, receiver).await;
+                let served = follow::serve(&self, &caller, &mut sender, &mut receiver);
+                let stopped = self.unless_stopping(served).await;
+                end_long_stream(sender, stopped);
             }
             PeerRequest::Commit(request) => {
                 finish(sender, position::commit(&self, &caller, request).await).await;
@@ -209,6 +216,14 @@ impl Host {
         }
     }
 
+    /// Runs the service of a long stream; answers whether it was cut short by the peer's stopping.
+    async fn unless_stopping(&self, service: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            () = service => false,
+            () = becomes_true(self.stopping.clone()) => true,
+        }
+    }
+
     fn status(&self) -> PeerStatusReply {
         let stats = self.journal.stats();
         PeerStatusReply {
@@ -217,11 +232,20 @@ impl Host {
             storage: self.journal.storage_id(),
             incarnation: self.state.incarnation(),
             started: self.started,
-            topics: self.journal.topics().len() as u64,
-            journal_bytes: stats.disk_bytes,
+            topics: stats.topics,
+            journal_bytes: stats.bytes,
             storage_full: self.journal.is_full(),
             session: self.state.holds_lease(clock::mono_now()),
         }
+    }
+}
+
+/// Ends a long stream; a stopping host says so, and the caller comes back later.
+fn end_long_stream(mut sender: FrameSender, stopped: bool) {
+    if stopped {
+        sender.reset(ErrorCode::ShuttingDown);
+    } else {
+        sender.finish();
     }
 }
 
@@ -237,7 +261,11 @@ fn decode(frame: &Frame) -> Result<(PeerRequest, Bytes), ErrorReply> {
     if !payload.is_empty() && !matches!(request, PeerRequest::Append(_)) {
         return Err(ErrorReply::new(
             ErrorCode::Malformed,
-            format!("{} bytes follow the request {}", payload.len(), request.name()),
+            format!(
+                "{} bytes follow the request {}",
+                payload.len(),
+                request.name()
+            ),
         ));
     }
     Ok((request, payload))
@@ -272,7 +300,11 @@ async fn finish<M: Message>(mut sender: FrameSender, reply: Result<M, ErrorReply
 impl Service for Host {
     type Conn = PeerConnection;
 
-    fn connected(&self, connection: &Connection, _alpn: &[u8]) -> Result<PeerConnection, ErrorReply> {
+    fn connected(
+        &self,
+        connection: &Connection,
+        _alpn: &[u8],
+    ) -> Result<PeerConnection, ErrorReply> {
         tracing::debug!(from = %connection.remote_addr(), key = %connection.peer(), "connection");
         Ok(PeerConnection {
             caller: watch::Sender::new(None),
@@ -294,9 +326,12 @@ impl Service for Host {
             Err(error) => return request.reply_error(&call_error(error)).await,
         };
         let (sender, mut receiver) = request.into_parts();
-        match self.identify(&state, &connection, first, &mut receiver).await {
+        match self
+            .identify(&state, &connection, first, &mut receiver)
+            .await
+        {
             Ok((caller, frame)) => {
-                self.dispatch(caller, frame, connection, (sender, receiver)).await;
+                self.dispatch(caller, frame, (sender, receiver)).await;
             }
             Err(error) => finish(sender, Err::<PeerStatusReply, _>(error)).await,
         }

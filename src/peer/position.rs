@@ -35,6 +35,7 @@ pub(super) async fn commit(
             position: read::position_value(position),
         }),
         Outcome::Refused(refusal) => Err(append::refused(&refusal)),
+        Outcome::Stopped => Err(journal_stopped()),
         other => Err(ErrorReply::new(
             ErrorCode::Internal,
             format!("the journal answered a commit with {other:?}"),

@@ -10,8 +10,8 @@ use super::traffic::Direction;
 use crate::journal::{Slice, TopicStat};
 use crate::transport::{CallError, FrameSender};
 use crate::types::Offset;
-use crate::wire::ErrorReply;
 use crate::wire::peer::{Pull, PullStarted};
+use crate::wire::{ErrorCode, ErrorReply};
 
 /// Bytes read from the disk at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -51,11 +51,7 @@ pub(super) async fn serve(
     request: &Pull,
     sender: &mut FrameSender,
 ) -> Result<(), PullError> {
-    let topic = host.topic(request.topic)?;
-    let from = read::resolve(host, caller, &topic, &request.from)?;
-    let topic = wait_for_message(host, topic, from, request.wait_ms).await?;
-    // Read first, answer then: a pull of little goes out in one write.
-    let first = read::slice(&host.journal, topic.id, from, budget(request.max_bytes)).await?;
+    let Start { topic, from, first } = start(host, caller, request).await?;
     sender.buffer(&PullStarted {
         from,
         start: topic.start,
@@ -71,8 +67,36 @@ pub(super) async fn serve(
     Ok(())
 }
 
+/// What is known before the answer starts. The first slice is read before, so that a pull of little
+/// goes out in one write.
+struct Start {
+    topic: TopicStat,
+    from: Offset,
+    first: Slice,
+}
+
+async fn start(host: &Host, caller: &Caller, request: &Pull) -> Result<Start, ErrorReply> {
+    loop {
+        let topic = host.topic(request.topic)?;
+        let from = read::resolve(host, caller, &topic, &request.from)?;
+        let topic = wait_for_message(host, topic, from, request.wait_ms).await?;
+        match read::slice(&host.journal, topic.id, from, budget(request.max_bytes)).await {
+            Ok(first) => return Ok(Start { topic, from, first }),
+            // Retention was faster: resolve anew, which moves up to what is kept.
+            Err(error) if error.code() == ErrorCode::OffsetOutOfRange => {
+                if host.topic(request.topic)?.start <= from {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn budget(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, READ_BYTES)
+    usize::try_from(bytes)
+        .unwrap_or(usize::MAX)
+        .clamp(1, READ_BYTES)
 }
 
 /// Sends `first` and what follows it, up to the end as it was at the start and the request's
@@ -91,7 +115,12 @@ async fn send_all(
     let last = from.plus(request.max_messages);
     loop {
         keep_messages_below(&mut slice, last);
-        let Some(bytes) = slice.batches.iter().map(|b| b.len() as u64).reduce(|a, b| a + b) else {
+        let Some(bytes) = slice
+            .batches
+            .iter()
+            .map(|b| b.len() as u64)
+            .reduce(|a, b| a + b)
+        else {
             return Ok(next);
         };
         let messages = read::messages_from(&slice.batches, next);
@@ -99,7 +128,9 @@ async fn send_all(
         bytes_left = bytes_left.saturating_sub(bytes);
         let more = bytes_left > 0 && next < end && next < last;
         if !more {
-            read::send_slice(sender, 0, &slice).await.map_err(PullError::Gone)?;
+            read::send_slice(sender, 0, &slice)
+                .await
+                .map_err(PullError::Gone)?;
             return Ok(next);
         }
         // The next read overlaps with sending.
@@ -108,7 +139,11 @@ async fn send_all(
             read::slice(&host.journal, request.topic, next, budget(bytes_left)),
         );
         sent.map_err(PullError::Gone)?;
-        slice = read?;
+        slice = match read {
+            // Retention has overtaken this pull; the next one starts at what is kept.
+            Err(error) if error.code() == ErrorCode::OffsetOutOfRange => return Ok(next),
+            read => read?,
+        };
     }
 }
 

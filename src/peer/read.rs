@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::host::{Caller, Host};
+use crate::client::describe;
 use crate::journal::{CachedRead, Journal, Position, PositionKey, ReadError, Slice, TopicStat};
 use crate::limits;
 use crate::transport::{CallError, FrameSender};
@@ -76,28 +77,42 @@ pub(super) async fn slice(
 ) -> Result<Slice, ErrorReply> {
     match journal.read_cached(topic, from, max_bytes) {
         CachedRead::Hit(slice) => return Ok(slice),
-        CachedRead::End(end) => {
-            return Ok(Slice { batches: vec![], next: from, end });
-        }
-        CachedRead::Miss => {}
+        CachedRead::End { end } => return Ok(nothing_yet(from, end)),
+        // The disk's reader says in full what is wrong.
+        CachedRead::Miss
+        | CachedRead::Gone { .. }
+        | CachedRead::OutOfRange { .. }
+        | CachedRead::Unknown => {}
     }
     let journal = journal.clone();
     let read = tokio::task::spawn_blocking(move || journal.read(topic, from, max_bytes));
     match read.await {
-        Ok(read) => read.map_err(|error| read_error(&error)),
-        Err(_) => Err(ErrorReply::new(ErrorCode::ShuttingDown, "the host is stopping")),
+        Ok(read) => read.map_err(|error| read_error(topic, &error)),
+        Err(_) => Err(ErrorReply::new(
+            ErrorCode::ShuttingDown,
+            "the host is stopping",
+        )),
     }
 }
 
-fn read_error(error: &ReadError) -> ErrorReply {
+fn nothing_yet(from: Offset, end: Offset) -> Slice {
+    Slice {
+        batches: vec![],
+        next: from,
+        end,
+    }
+}
+
+fn read_error(topic: TopicId, error: &ReadError) -> ErrorReply {
     let code = match error {
-        ReadError::UnknownTopic { .. } => ErrorCode::NotHost,
-        ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::UnknownTopic(_) => ErrorCode::NotHost,
+        ReadError::Gone { .. } | ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         ReadError::Damaged { .. } => ErrorCode::Damaged,
-        _ => ErrorCode::Internal,
+        ReadError::Io { .. } => ErrorCode::Internal,
     };
-    if code == ErrorCode::Internal {
-        tracing::error!(%error, "reading the journal failed");
+    if matches!(code, ErrorCode::Internal | ErrorCode::Damaged) {
+        let error = describe(error);
+        tracing::error!(%topic, %error, "reading the journal failed");
     }
     ErrorReply::new(code, error.to_string())
 }
@@ -120,7 +135,15 @@ pub(super) async fn send_slice(
     let mut rest = slice.batches.as_slice();
     while !rest.is_empty() {
         let (now, later) = rest.split_at(frame_worth(rest));
-        sender.send_with(&Data { slot, end: slice.end }, now).await?;
+        sender
+            .send_with(
+                &Data {
+                    slot,
+                    end: slice.end,
+                },
+                now,
+            )
+            .await?;
         rest = later;
     }
     Ok(())

@@ -53,7 +53,11 @@ pub(super) async fn run(
     let mut topics: Vec<TopicId> = {
         changed.take();
         let known = journal.topics();
-        known.iter().filter(|topic| topic.end.0 > 1).map(|topic| topic.id).collect()
+        known
+            .iter()
+            .filter(|topic| topic.end.0 > 1)
+            .map(|topic| topic.id)
+            .collect()
     };
     loop {
         for part in topics.chunks(limits::REPORTS_PER_FRAME) {

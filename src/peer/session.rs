@@ -179,7 +179,9 @@ impl Session {
                 }
                 open.serial += 1;
                 open.unanswered.push_back((open.serial, now));
-                vec![Effect::Heartbeat { serial: open.serial }]
+                vec![Effect::Heartbeat {
+                    serial: open.serial,
+                }]
             }
             _ => vec![],
         }
@@ -205,7 +207,10 @@ mod tests {
         let mut session = Session::new(ms(at));
         assert_eq!(tick(&mut session, at), [Effect::Open]);
         assert_eq!(session.wake_at(), None);
-        let opened = Event::Opened { heartbeat: BEAT, lease: LEASE };
+        let opened = Event::Opened {
+            heartbeat: BEAT,
+            lease: LEASE,
+        };
         assert_eq!(session.handle(opened, ms(at), 0), []);
         session
     }
@@ -226,8 +231,13 @@ mod tests {
     #[test]
     fn a_hanging_disk_stops_the_heartbeats() {
         let mut session = open(0);
-        let hanging = Event::Tick { sync_since: Some(ms(0)) };
-        assert_eq!(session.handle(hanging, ms(1_200), 0), [Effect::Heartbeat { serial: 1 }]);
+        let hanging = Event::Tick {
+            sync_since: Some(ms(0)),
+        };
+        assert_eq!(
+            session.handle(hanging, ms(1_200), 0),
+            [Effect::Heartbeat { serial: 1 }]
+        );
         assert_eq!(session.handle(hanging, ms(1_501), 0), []);
         assert_eq!(tick(&mut session, 1_801), [Effect::Heartbeat { serial: 2 }]);
     }

@@ -37,7 +37,14 @@ pub(super) struct Line {
 impl Line {
     /// Writes the line under the target `waypost::traffic`.
     pub(super) fn log(&self) {
-        let Line { direction, peer, topic, messages, first, last } = self;
+        let Line {
+            direction,
+            peer,
+            topic,
+            messages,
+            first,
+            last,
+        } = self;
         match direction {
             Direction::Sent => tracing::info!(
                 target: "waypost::traffic", %peer, %topic, messages, first = first.0, last = last.0,
@@ -88,7 +95,13 @@ impl TrafficLog {
         };
         match self.entries.get_mut(&key) {
             None => {
-                self.entries.insert(key, Entry { logged: now, pending: None });
+                self.entries.insert(
+                    key,
+                    Entry {
+                        logged: now,
+                        pending: None,
+                    },
+                );
                 Some(line(count, first, last))
             }
             Some(entry) => {
@@ -100,7 +113,10 @@ impl TrafficLog {
                     entry.pending = Some((messages, from, last));
                     return None;
                 }
-                *entry = Entry { logged: now, pending: None };
+                *entry = Entry {
+                    logged: now,
+                    pending: None,
+                };
                 Some(line(messages, from, last))
             }
         }
@@ -154,7 +170,10 @@ mod tests {
         assert_eq!(log.flush(at(1_700)), vec![]);
         let lines = log.flush(at(2_600));
         assert_eq!(lines.len(), 1);
-        assert_eq!((lines[0].messages, lines[0].first.0, lines[0].last.0), (2, 9, 10));
+        assert_eq!(
+            (lines[0].messages, lines[0].first.0, lines[0].last.0),
+            (2, 9, 10)
+        );
         assert_eq!(log.flush(at(4_000)), vec![]);
         assert!(log.entries.is_empty());
     }

@@ -74,7 +74,9 @@ impl History {
                 format!("{topic}: offset {offset} holds {body:?}, which nobody sent")
             })?;
             if let Some(first) = seen.insert(message.clone(), *offset) {
-                return Err(format!("{topic}: {message:?} is at {first} and at {offset}"));
+                return Err(format!(
+                    "{topic}: {message:?} is at {first} and at {offset}"
+                ));
             }
             let before = latest.insert(message.publisher.clone(), message.number);
             if before.is_some_and(|before| before >= message.number) {
@@ -102,7 +104,10 @@ mod tests {
     fn history() -> History {
         let mut history = History::default();
         for number in 1..=3 {
-            let sent = Sent { publisher: "p".into(), number };
+            let sent = Sent {
+                publisher: "p".into(),
+                number,
+            };
             history.sent("T", sent.clone());
             if number < 3 {
                 history.acknowledged("T", sent, number).unwrap();
@@ -112,7 +117,9 @@ mod tests {
     }
 
     fn read(bodies: &[&str]) -> Vec<(u64, Vec<u8>)> {
-        (1..).zip(bodies.iter().map(|body| body.as_bytes().to_vec())).collect()
+        (1..)
+            .zip(bodies.iter().map(|body| body.as_bytes().to_vec()))
+            .collect()
     }
 
     #[test]
@@ -124,11 +131,11 @@ mod tests {
     #[test]
     fn every_lie_is_found() {
         let lies: [&[&str]; 6] = [
-            &["p 1"],                       // lost
-            &["p 1", "p 2", "p 2"],         // doubled
-            &["p 2", "p 1"],                // out of order
-            &["p 1", "p 2", "p 4"],         // never sent
-            &["p 1", "p 3", "p 2"],         // acknowledged elsewhere
+            &["p 1"],               // lost
+            &["p 1", "p 2", "p 2"], // doubled
+            &["p 2", "p 1"],        // out of order
+            &["p 1", "p 2", "p 4"], // never sent
+            &["p 1", "p 3", "p 2"], // acknowledged elsewhere
             &["p 1", "p 2", "noise"],
         ];
         for lie in lies {
@@ -137,7 +144,10 @@ mod tests {
         let mut gap = read(&["p 1", "p 2"]);
         gap[1].0 = 3;
         assert!(history().check("T", &gap).is_err());
-        let twice = Sent { publisher: "q".into(), number: 1 };
+        let twice = Sent {
+            publisher: "q".into(),
+            number: 1,
+        };
         assert!(history().acknowledged("T", twice, 1).is_err());
     }
 }

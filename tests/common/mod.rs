@@ -100,7 +100,10 @@ impl Deployment {
         input: &[u8],
     ) -> Ran {
         let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("waypost starts");
         let mut stdin = child.stdin.take().expect("stdin is piped");
         let input = input.to_vec();
@@ -151,7 +154,10 @@ fn wait_with_deadline(child: Child, what: &str) -> Output {
     *done.0.lock().expect("not poisoned") = true;
     done.1.notify_all();
     let timed_out = watchdog.join().expect("the watchdog does not panic");
-    assert!(!timed_out, "{what} did not end in {PATIENCE:?}; it printed {output:?}");
+    assert!(
+        !timed_out,
+        "{what} did not end in {PATIENCE:?}; it printed {output:?}"
+    );
     output
 }
 
@@ -182,16 +188,32 @@ impl Ran {
     /// Asserts that it ended with 0; answers its output.
     #[track_caller]
     pub fn ok(self) -> String {
-        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(0),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
         self.stdout
     }
 
     /// Asserts that it ended with `code` and that stderr holds each of `texts`.
     #[track_caller]
     pub fn fails(self, code: i32, texts: &[&str]) -> Ran {
-        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
         for text in texts {
-            assert!(self.stderr.contains(text), "no {text:?} in stderr: {}", self.stderr);
+            assert!(
+                self.stderr.contains(text),
+                "no {text:?} in stderr: {}",
+                self.stderr
+            );
         }
         self
     }
@@ -229,7 +251,10 @@ pub struct Process {
 
 impl Process {
     pub fn spawn(mut command: Command) -> Process {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the process starts");
         let printed = Arc::new(Printed::default());
         printed.collect(child.stdout.take().expect("stdout is piped"));
@@ -268,16 +293,26 @@ impl Process {
     pub fn wait_for_nth(&self, text: &str, nth: usize) -> String {
         let lines = self.printed.lines.lock().expect("not poisoned");
         let find = |lines: &(Vec<String>, usize)| {
-            lines.0.iter().filter(|line| line.contains(text)).nth(nth - 1).cloned()
+            lines
+                .0
+                .iter()
+                .filter(|line| line.contains(text))
+                .nth(nth - 1)
+                .cloned()
         };
         let waited = self
             .printed
             .changed
-            .wait_timeout_while(lines, PATIENCE, |lines| find(lines).is_none() && lines.1 < 2);
+            .wait_timeout_while(lines, PATIENCE, |lines| {
+                find(lines).is_none() && lines.1 < 2
+            });
         let (lines, _) = waited.expect("not poisoned");
         match find(&lines) {
             Some(line) => line,
-            None => panic!("no {text:?} (number {nth}) was printed, but:\n{}", lines.0.join("\n")),
+            None => panic!(
+                "no {text:?} (number {nth}) was printed, but:\n{}",
+                lines.0.join("\n")
+            ),
         }
     }
 
@@ -297,7 +332,9 @@ impl Process {
     pub fn wait(mut self) -> ExitStatus {
         let pid = self.pid();
         eventually(&format!("process {pid} to end"), || {
-            self.child.try_wait().expect("the process can be waited for")
+            self.child
+                .try_wait()
+                .expect("the process can be waited for")
         })
     }
 

@@ -66,7 +66,8 @@ impl Cursor {
 
     /// Where to ask a host to start.
     pub(super) fn wanted(&self) -> ReadFrom {
-        self.next.map_or_else(|| self.start.clone(), ReadFrom::Offset)
+        self.next
+            .map_or_else(|| self.start.clone(), ReadFrom::Offset)
     }
 
     /// A host starts at `from`.
@@ -117,7 +118,10 @@ mod tests {
         assert_eq!(cursor.wanted(), ReadFrom::Offset(Offset(9)));
         assert!(!cursor.found(TopicId([1; 16])));
         assert_eq!(cursor.joined(Offset(9)), Join::Clean);
-        let skipped = Join::Skipped { from: Offset(9), to: Offset(20) };
+        let skipped = Join::Skipped {
+            from: Offset(9),
+            to: Offset(20),
+        };
         assert_eq!(cursor.joined(Offset(20)), skipped);
     }
 
@@ -136,9 +140,21 @@ mod tests {
     fn only_what_may_pass_is_tried_again() {
         let cursor = Cursor::new(ReadFrom::Start);
         let error = |code| ErrorReply::new(code, "");
-        assert_eq!(cursor.ended(&error(ErrorCode::NotHost), false), Verdict::Rejoin);
-        assert_eq!(cursor.ended(&error(ErrorCode::Damaged), true), Verdict::Fail);
-        assert_eq!(cursor.ended(&error(ErrorCode::OffsetOutOfRange), true), Verdict::Rejoin);
-        assert_eq!(cursor.ended(&error(ErrorCode::OffsetOutOfRange), false), Verdict::Fail);
+        assert_eq!(
+            cursor.ended(&error(ErrorCode::NotHost), false),
+            Verdict::Rejoin
+        );
+        assert_eq!(
+            cursor.ended(&error(ErrorCode::Damaged), true),
+            Verdict::Fail
+        );
+        assert_eq!(
+            cursor.ended(&error(ErrorCode::OffsetOutOfRange), true),
+            Verdict::Rejoin
+        );
+        assert_eq!(
+            cursor.ended(&error(ErrorCode::OffsetOutOfRange), false),
+            Verdict::Fail
+        );
     }
 }

@@ -181,7 +181,8 @@ impl Engine {
         if !self.options.wait_for_topic {
             return self.fail(topic, error).await;
         }
-        self.wait(topic, "the topic does not exist yet".to_owned()).await?;
+        self.wait(topic, "the topic does not exist yet".to_owned())
+            .await?;
         self.seek_again(topic, SEEK_EVERY);
         Ok(())
     }
@@ -334,7 +335,11 @@ impl Engine {
         generation: u64,
         error: ClientError,
     ) -> Result<(), Gone> {
-        if self.hosts.get(&host).is_none_or(|stream| stream.generation != generation) {
+        if self
+            .hosts
+            .get(&host)
+            .is_none_or(|stream| stream.generation != generation)
+        {
             return Ok(());
         }
         self.hosts.remove(&host);
@@ -347,10 +352,12 @@ impl Engine {
         self.renew_pass_if_refused(&error).await;
         let why = describe(&error);
         for topic in lost {
-            if let Some(followed) = self.topics.get_mut(&topic) {
-                if let Some((slot, _)) = followed.slot.take() {
-                    self.slots.remove(&slot);
-                }
+            let slot = self
+                .topics
+                .get_mut(&topic)
+                .and_then(|followed| followed.slot.take());
+            if let Some((slot, _)) = slot {
+                self.slots.remove(&slot);
             }
             self.wait(&topic, why.clone()).await?;
             self.seek_again(&topic, Duration::MAX);

@@ -89,7 +89,8 @@ async fn carry(
     mut up: mpsc::Receiver<Up>,
     down: &mpsc::Sender<Down>,
 ) -> Result<(), ClientError> {
-    let broken = |error| ClientError::call(format!("following topics at peer {}", host.name), error);
+    let broken =
+        |error| ClientError::call(format!("following topics at peer {}", host.name), error);
     let connection = client.host_connection(topic, host).await?;
     let (mut sender, mut receiver) = connection.open(&Follow {}).await.map_err(broken)?;
     receiver.set_max(limits::FRAME_BYTES);

@@ -1,0 +1,208 @@
+//! The folder, the processes and the clients of a demonstration; all of it gone when dropped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use super::actor::{Actor, Log, PATIENCE};
+use crate::cli::error::{CliError, Exit};
+use crate::client::{Client, ClientOptions, Publisher, PublisherOptions};
+use crate::transport::{Identity, KnownIndex};
+use crate::types::{PeerName, TopicName};
+
+/// The index's name in logs.
+pub(super) const INDEX: &str = "index";
+
+/// A peer's name of the demonstration.
+pub(super) fn peer_name(number: usize) -> Result<PeerName, CliError> {
+    Ok(PeerName::new(&number.to_string())?)
+}
+
+/// A topic's name of the demonstration.
+pub(super) fn topic_name(name: &str) -> Result<TopicName, CliError> {
+    Ok(TopicName::new(name)?)
+}
+
+/// A peer's name in logs.
+pub(super) fn log_name(peer: &PeerName) -> String {
+    format!("peer {peer}")
+}
+
+/// Everything that a demonstration has.
+pub(super) struct Stage {
+    // Dropped in this order: no process may write into the folder when it goes.
+    actors: BTreeMap<String, Actor>,
+    clients: BTreeMap<PeerName, (Client, Publisher)>,
+    folder: Folder,
+    program: PathBuf,
+    port: u16,
+    /// What the processes print.
+    pub(super) log: Arc<Log>,
+}
+
+impl Stage {
+    /// A new folder with a config; nothing runs yet.
+    pub(super) fn new(keep: bool) -> Result<Stage, CliError> {
+        let failed = |what: &'static str| {
+            move |error: std::io::Error| CliError::new("demo", Exit::Other, what).detail("cause", error)
+        };
+        let folder = Folder::new(keep).map_err(failed("cannot make a temporary folder"))?;
+        let (port, base) = free_ports().map_err(failed("there is no free UDP port"))?;
+        let config = serde_json::json!({
+            "indexing_server": { "ip": "127.0.0.1", "port": port },
+            "peer_node": { "ip": "127.0.0.1", "base_port": base },
+        });
+        let text = format!("{config:#}\n");
+        fs::write(folder.path.join("config.json"), text).map_err(failed("cannot write a config"))?;
+        Ok(Stage {
+            actors: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            folder,
+            program: std::env::current_exe().map_err(failed("cannot find this program"))?,
+            port,
+            log: Arc::default(),
+        })
+    }
+
+    /// Where everything lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// The folder, if it stays.
+    pub(super) fn kept(&self) -> Option<PathBuf> {
+        self.folder.keep.then(|| self.folder.path.clone())
+    }
+
+    /// Where the index is.
+    pub(super) fn index_address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the index; returns once it serves.
+    pub(super) async fn start_index(&mut self) -> Result<(), CliError> {
+        self.start(INDEX, &["index"], "Indexing server starting on").await
+    }
+
+    /// Starts a peer; returns once its session with the index is open.
+    pub(super) async fn start_peer(&mut self, name: &PeerName) -> Result<(), CliError> {
+        let args = ["peer", "--id", name.as_str()];
+        self.start(&log_name(name), &args, "session with the index").await
+    }
+
+    async fn start(&mut self, name: &str, args: &[&str], ready: &str) -> Result<(), CliError> {
+        let before = self.log.len();
+        let mut actor = Actor::start(name, self.command(args), &self.log)?;
+        tokio::select! {
+            biased;
+            ready = self.log.wait_for(name, ready, before) => ready?,
+            () = actor.is_over() => {
+                let message = format!("{name} ended as soon as it was started");
+                let error = CliError::new("demo", Exit::Other, message);
+                return Err(error.detail("found", self.log.last_of(name)));
+            }
+        }
+        self.actors.insert(name.to_owned(), actor);
+        Ok(())
+    }
+
+    /// This program in the folder, without the caller's settings.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("WAYPOST_") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(self.path()).args(args);
+        // Ctrl-C is for the demonstration, which then ends them.
+        command.process_group(0);
+        command
+    }
+
+    /// Takes a process off the stage, to end it.
+    pub(super) fn take(&mut self, name: &str) -> Result<Actor, CliError> {
+        let actor = self.actors.remove(name);
+        actor.ok_or_else(|| CliError::new("internal", Exit::Other, format!("{name} does not run")))
+    }
+
+    /// A client under the key of a peer, as any command on that machine is one.
+    pub(super) fn client(&mut self, name: &PeerName) -> Result<Client, CliError> {
+        Ok(self.both(name)?.0)
+    }
+
+    /// That client's publisher.
+    pub(super) fn publisher(&mut self, name: &PeerName) -> Result<Publisher, CliError> {
+        Ok(self.both(name)?.1)
+    }
+
+    fn both(&mut self, name: &PeerName) -> Result<(Client, Publisher), CliError> {
+        if let Some(both) = self.clients.get(name) {
+            return Ok(both.clone());
+        }
+        let certs = self.path().join("certs");
+        let identity = Identity::load(&certs, name.as_str())?;
+        let index = self.index_address().parse().map_err(|_| {
+            CliError::new("internal", Exit::Other, "the index's address does not parse")
+        })?;
+        let mut options = ClientOptions::new(identity, name.clone(), index);
+        options.known_index = Some(KnownIndex::new(&certs));
+        options.index_patience = PATIENCE;
+        options.host_patience = PATIENCE;
+        let client = Client::new(options)?;
+        let publisher = client.publisher(PublisherOptions {
+            delivery_timeout: PATIENCE,
+            ..PublisherOptions::default()
+        });
+        let both = (client, publisher);
+        self.clients.insert(name.clone(), both.clone());
+        Ok(both)
+    }
+
+    /// Closes a peer's client.
+    pub(super) async fn close_client(&mut self, name: &PeerName) {
+        if let Some((client, publisher)) = self.clients.remove(name) {
+            publisher.close().await;
+            client.close().await;
+        }
+    }
+}
+
+/// Two ports that were free a moment ago; both are bound at once, so that they differ.
+fn free_ports() -> std::io::Result<(u16, u16)> {
+    /// Peers probe upwards from their first port, which must leave them room.
+    const HIGHEST: u16 = 65_000;
+    let first = UdpSocket::bind("127.0.0.1:0")?;
+    let second = UdpSocket::bind("127.0.0.1:0")?;
+    let (first, second) = (first.local_addr()?.port(), second.local_addr()?.port());
+    Ok((first, second.min(HIGHEST)))
+}
+
+/// A temporary folder that only this user can read.
+struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    fn new(keep: bool) -> std::io::Result<Folder> {
+        let name = format!("waypost-demo-{:016x}", rand::random::<u64>());
+        let path = std::env::temp_dir().join(name);
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Folder { path, keep })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What cannot be removed is left to the system's own cleaning of that place.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! The journal: everything that a peer stores, in one log.
+//!
+//! One journal per peer, all topics in it, one writer thread with group commit. What it guarantees:
+//!
+//! - An outcome is given only after the command's effect is synced; readers see it no earlier.
+//! - After a failed write or sync nothing is acknowledged any more, ever ([`FatalError`]).
+//! - What was acknowledged is there after a crash at any instant. A flipped bit is found by checksum
+//!   and refused; it is never served and never silently dropped (see [`recovery`] for the one
+//!   exception, and docs/JOURNAL.md).
+//! - A full disk refuses appends; reads, positions, trims and tombstones go on.
+//!
+//! It must not know QUIC, the index, or who reads; positions are keyed values to it.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `disk`, [`faulty`] | the file layer: real, and fault-injecting for tests |
+//! | `layout`, `record`, `footer`, `checkpoint`, `names` | formats, see docs/JOURNAL.md |
+//! | `table`, `traffic`, `dedupe` | pure decisions: topics, epochs, producers, positions, retention |
+//! | `queue`, `writer`, `space` | the write path: bounded queue, group commit, space made ready ahead |
+//! | `view`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
+//! | `keeper` | footers, checkpoints, recycling, behind everybody's back |
+//! | `recovery`, `replay`, `scan` | opening a folder |
+//! | [`lock`] | one process at a time |
+
+mod checkpoint;
+mod command;
+mod dedupe;
+mod disk;
+mod error;
+#[doc(hidden)]
+pub mod faulty;
+mod footer;
+mod index;
+mod keeper;
+mod layout;
+pub mod lock;
+mod names;
+mod queue;
+mod reader;
+mod record;
+pub mod recovery;
+mod replay;
+mod scan;
+mod space;
+mod stats;
+mod table;
+mod traffic;
+mod view;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+pub use command::{Appended, Command, CompletionQueue, Done, Outcome, Refusal, Stopped};
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use error::{FatalError, OpenError, ReadError};
+pub use recovery::{DamageReport, RecoveryReport};
+pub use stats::JournalStats;
+pub use table::{HostedTopic, Position, PositionKey};
+pub use view::{CachedRead, Slice, TopicStat};
+
+use crate::clock;
+use crate::limits;
+use crate::types::{Incarnation, MonoNs, Offset, StorageId, TopicId};
+use keeper::{Keeper, Task};
+use queue::Queue;
+use reader::Reader;
+use space::Space;
+use stats::Counters;
+use table::Table;
+use view::View;
+use writer::Writer;
+
+/// How a journal is to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder; made if it is not there.
+    pub dir: PathBuf,
+    /// Bytes after which a segment is sealed; [`limits::SEGMENT_BYTES`] by default.
+    pub segment_bytes: u64,
+    /// Bytes made ready at once; [`limits::EXTENT_BYTES`] by default.
+    pub extent_bytes: u64,
+    /// Bytes of recent groups kept in memory; [`limits::TAIL_CACHE_BYTES`] by default.
+    pub tail_cache_bytes: usize,
+    /// Bytes of journal after which a checkpoint is written, or [`limits::CHECKPOINT_RATIO`] times
+    /// the size of the last one if that is more; one segment by default.
+    pub checkpoint_bytes: u64,
+    /// Bytes of one group commit; [`limits::GROUP_BYTES`] by default.
+    pub group_bytes: usize,
+    /// Bytes of commands that may wait; [`limits::JOURNAL_QUEUE_BYTES`] by default.
+    pub queue_bytes: usize,
+    /// The file layer.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Options {
+    /// The defaults, on the real disk.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Options {
+            dir: dir.into(),
+            segment_bytes: limits::SEGMENT_BYTES,
+            extent_bytes: limits::EXTENT_BYTES,
+            tail_cache_bytes: limits::TAIL_CACHE_BYTES,
+            checkpoint_bytes: limits::SEGMENT_BYTES,
+            group_bytes: limits::GROUP_BYTES,
+            queue_bytes: limits::JOURNAL_QUEUE_BYTES,
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// See [`Hooks::on_commit`].
+pub type OnCommit = Box<dyn Fn(&[TopicId]) + Send + Sync>;
+/// See [`Hooks::on_fatal`].
+pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
+
+/// Whom the journal tells.
+pub struct Hooks {
+    /// Called on the writer's thread once after each synced group with the topics whose end rose,
+    /// each once. Must be quick.
+    pub on_commit: OnCommit,
+    /// Called once when a write or sync failed. The journal is stopped for good; the process should
+    /// exit.
+    pub on_fatal: OnFatal,
+}
+
+impl Default for Hooks {
+    /// Nobody is told.
+    fn default() -> Self {
+        Hooks {
+            on_commit: Box::new(|_| {}),
+            on_fatal: Box::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hooks")
+    }
+}
+
+/// What the threads share.
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    storage: StorageId,
+    /// Highest incarnation that any boot has brought.
+    incarnation: AtomicU32,
+    /// Held by the writer from its first decision of a group until the view has been told, so that
+    /// whoever holds it sees both at the same instant. Order: this before `view`.
+    table: Mutex<Table>,
+    view: RwLock<View>,
+    queue: Queue,
+    space: Space,
+    reader: Reader,
+    counters: Counters,
+    /// When the sync in progress began; 0 if there is none.
+    sync_since: AtomicU64,
+    /// The table holds decisions that the view has not been told of. Seen as true by a holder of the
+    /// table's lock other than the writer, it means that the writer has failed: the table must not
+    /// be written to a checkpoint any more.
+    table_ahead: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Threads {
+    writer: JoinHandle<()>,
+    preparer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    tasks: SyncSender<Task>,
+    lock: Arc<dyn DiskFile>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+}
+
+/// An open journal. Clones share it; the last one to go closes it.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+impl Journal {
+    /// Opens the folder, or makes it: takes the lock, recovers, starts the threads.
+    pub fn open(options: Options, hooks: Hooks) -> Result<(Journal, RecoveryReport), OpenError> {
+        if options.segment_bytes < limits::SEGMENT_BYTES_MIN {
+            return Err(OpenError::SegmentBytes {
+                found: options.segment_bytes,
+                least: limits::SEGMENT_BYTES_MIN,
+            });
+        }
+        options
+            .disk
+            .make_dir(&options.dir)
+            .map_err(|source| OpenError::Io {
+                what: "make",
+                path: options.dir.clone(),
+                source,
+            })?;
+        let lock = lock::take(&*options.disk, &options.dir)?;
+        let recovered = recovery::recover(&options)?;
+        let report = recovered.report.clone();
+        let journal = start(options, hooks, recovered, lock)?;
+        Ok((journal, report))
+    }
+
+    /// The folder's id: random, made with it, durable.
+    pub fn storage_id(&self) -> StorageId {
+        self.inner.shared.storage
+    }
+
+    /// The highest incarnation that any boot has brought; 0 if there was none.
+    pub fn last_incarnation(&self) -> Incarnation {
+        self.inner.shared.incarnation.load(Ordering::Acquire)
+    }
+
+    /// Waits for room in the bounded queue, then queues. Commands submitted by one task one after
+    /// the other take effect in that order.
+    pub async fn submit(&self, command: Command, done: Done) -> Result<(), Stopped> {
+        self.inner.shared.queue.push(command, done).await
+    }
+
+    /// Submits and waits for the outcome. Blocks the thread: for start-up and tests.
+    pub fn submit_blocking(&self, command: Command) -> Result<Outcome, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        let done = Done::Oneshot(sender);
+        self.inner.shared.queue.push_now(command, done)?;
+        match receiver.blocking_recv() {
+            Ok(Outcome::Stopped) | Err(_) => Err(Stopped),
+            Ok(outcome) => Ok(outcome),
+        }
+    }
+
+    /// What is known of a topic.
+    pub fn topic(&self, id: TopicId) -> Option<TopicStat> {
+        self.inner.shared.view.read().stat(&id)
+    }
+
+    /// All topics, in no particular order.
+    pub fn topics(&self) -> Vec<TopicStat> {
+        let view = self.inner.shared.view.read();
+        view.topics.keys().filter_map(|id| view.stat(id)).collect()
+    }
+
+    /// A subscriber's position.
+    pub fn position(&self, topic: TopicId, key: &PositionKey) -> Option<Position> {
+        self.inner.shared.view.read().position(&topic, key)
+    }
+
+    /// Reads from memory; never touches the disk. Batches as for [`Journal::read`].
+    pub fn read_cached(&self, topic: TopicId, from: Offset, max_bytes: usize) -> CachedRead {
+        let view = self.inner.shared.view.read();
+        view.read_cached(&topic, from, max_bytes)
+    }
+
+    /// Reads whole batches from `from` on, up to `max_bytes` but at least one if there is any; the
+    /// first may begin below `from`. At the end the answer is empty. Every entry's checksum is
+    /// verified. Blocks on the disk.
+    pub fn read(&self, topic: TopicId, from: Offset, max_bytes: usize) -> Result<Slice, ReadError> {
+        if let CachedRead::Hit(slice) = self.read_cached(topic, from, max_bytes) {
+            return Ok(slice);
+        }
+        let shared = &self.inner.shared;
+        let (options, view) = (&shared.options, &shared.view);
+        shared.reader.read(options, view, topic, from, max_bytes)
+    }
+
+    /// Since when a sync has been in progress.
+    pub fn sync_outstanding_since(&self) -> Option<MonoNs> {
+        match self.inner.shared.sync_since.load(Ordering::Acquire) {
+            0 => None,
+            since => Some(MonoNs(since)),
+        }
+    }
+
+    /// Whether the disk is full, so that appends are, or soon will be, refused.
+    pub fn is_full(&self) -> bool {
+        self.inner.shared.space.is_full()
+    }
+
+    /// Counts and sizes.
+    pub fn stats(&self) -> JournalStats {
+        let shared = &self.inner.shared;
+        shared.counters.stats(&shared.view.read())
+    }
+
+    /// Commits what is queued, writes a marker, and a checkpoint if there is something new to be
+    /// told, ends the threads, and releases the lock. Calling it again does nothing. Must not be
+    /// called from a hook.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.shared.queue.close();
+        let Some(threads) = self.threads.lock().take() else {
+            return;
+        };
+        // A thread that panicked has said so, and there is nothing to be done about it here.
+        let _ = threads.writer.join();
+        self.shared.space.stop();
+        let _ = threads.tasks.send(Task::Stop);
+        let _ = threads.keeper.join();
+        let _ = threads.preparer.join();
+        drop(threads.lock);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn start(
+    options: Options,
+    hooks: Hooks,
+    recovered: recovery::Recovered,
+    lock: Arc<dyn DiskFile>,
+) -> Result<Journal, OpenError> {
+    let mut view = recovered.view;
+    view.group = recovered.group;
+    view.active_from_group = recovered.active_from_group;
+    let sealed = view.sealed.values().cloned().collect();
+    let space = Space::new(
+        recovered.active.clone(),
+        recovered.position,
+        recovered.free,
+        &options,
+    );
+    let dir = options.dir.clone();
+    let shared = Arc::new(Shared {
+        queue: Queue::new(options.queue_bytes),
+        space,
+        storage: recovered.storage,
+        incarnation: AtomicU32::new(recovered.table.incarnation),
+        table: Mutex::new(recovered.table),
+        view: RwLock::new(view),
+        reader: Reader::new(),
+        counters: Counters::default(),
+        sync_since: AtomicU64::new(0),
+        table_ahead: AtomicBool::new(false),
+        options,
+    });
+    let (tasks, inbox) = sync_channel(limits::SEALED_WAITING);
+    let writer = Writer {
+        shared: shared.clone(),
+        hooks,
+        active: recovered.active,
+        position: recovered.position,
+        group: recovered.group,
+        needs_marker: recovered.needs_marker,
+        keeper: tasks.clone(),
+        aged_at: clock::mono_now(),
+    };
+    let keeper = Keeper {
+        shared: shared.clone(),
+        sealed,
+        checkpoints: recovered.checkpoints,
+        next_checkpoint: recovered.next_checkpoint,
+    };
+    let preparing = shared.clone();
+    let threads = Threads {
+        preparer: spawn("journal-space", &dir, move || {
+            preparing
+                .space
+                .prepare(&preparing.options, preparing.storage);
+        })?,
+        keeper: spawn("journal-keeper", &dir, move || keeper.run(inbox))?,
+        writer: spawn("journal-writer", &dir, move || writer.run())?,
+        tasks,
+        lock,
+    };
+    let inner = Inner {
+        shared,
+        threads: Mutex::new(Some(threads)),
+    };
+    Ok(Journal {
+        inner: Arc::new(inner),
+    })
+}
+
+fn spawn(
+    name: &str,
+    dir: &std::path::Path,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|source| OpenError::Io {
+            what: "start a thread for",
+            path: dir.to_owned(),
+            source,
+        })
+}
+
+/// Recovers a folder whose first segment holds `bytes` after a sound header, and reads what came of
+/// it. For fuzzing: nothing may panic, and what is served must pass its checksum.
+#[doc(hidden)]
+pub fn fuzz_recover(bytes: &[u8]) {
+    let dir = PathBuf::from("/journal");
+    let header = layout::SegmentHeader {
+        sequence: 1,
+        generation: 0,
+        storage: StorageId([0; 16]),
+        made: crate::types::UnixMicros(0),
+    };
+    let mut file = header.encode();
+    file.extend_from_slice(bytes);
+    let disk = faulty::FaultyDisk::holding([(names::segment(&dir, 1), file)]);
+    let options = Options {
+        segment_bytes: limits::SEGMENT_BYTES_MIN,
+        extent_bytes: limits::SEGMENT_BYTES_MIN / 8,
+        disk: Arc::new(disk),
+        ..Options::new(dir)
+    };
+    let Ok(recovered) = recovery::recover(&options) else {
+        return;
+    };
+    let view = RwLock::new(recovered.view);
+    let reader = Reader::new();
+    let topics: Vec<TopicId> = view.read().topics.keys().copied().collect();
+    for topic in topics {
+        let Some((start, end)) = view.read().range(&topic) else {
+            continue;
+        };
+        assert!(start <= end);
+        let mut from = start;
+        while let Ok(slice) = reader.read(&options, &view, topic, from, 1 << 20) {
+            if slice.next <= from {
+                break;
+            }
+            from = slice.next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! What may be asked of the journal, what it answers, and how answers travel.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::table::{HostedTopic, Position, PositionKey};
+use crate::limits;
+use crate::types::{BootId, Epoch, Incarnation, Offset, TopicId};
+use crate::wire::batch::BatchError;
+
+/// A change to the journal. Commands take effect in the order in which they were submitted.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Append a batch that `wire::batch::verify` has passed.
+    Append {
+        /// The topic.
+        topic: TopicId,
+        /// The epoch under which the sender believes this peer to host it.
+        epoch: Epoch,
+        /// The batch; its host fields are ignored and set anew.
+        batch: Bytes,
+    },
+    /// Create the entry of a topic or update it. A lower grant than the known one is ignored.
+    Host(HostedTopic),
+    /// Erase a topic: its messages, its producers and its positions.
+    Forget {
+        /// The topic.
+        topic: TopicId,
+    },
+    /// A session has begun with a new incarnation: the new epoch of every topic becomes durable.
+    Boot {
+        /// The incarnation, higher than any before.
+        incarnation: Incarnation,
+        /// This process.
+        boot: BootId,
+    },
+    /// Move a subscriber's position.
+    Position {
+        /// The topic.
+        topic: TopicId,
+        /// Whose position.
+        key: PositionKey,
+        /// The offset that it wants next; clamped to what the topic holds.
+        next: Offset,
+        /// Its commit sequence; one that is not higher than the known one changes nothing.
+        sequence: u64,
+        /// Whether the position may go back.
+        reset: bool,
+    },
+    /// Drop all messages below an offset. Where the offset lies inside a batch, that batch is still
+    /// served, and clients trim it.
+    Trim {
+        /// The topic.
+        topic: TopicId,
+        /// The new start; clamped to what the topic holds.
+        start: Offset,
+    },
+    /// The operator accepts what damage took: the topic is open again, and reads pass over holes.
+    AcceptLoss {
+        /// The topic.
+        topic: TopicId,
+    },
+}
+
+impl Command {
+    /// What it counts in the bounded queue.
+    pub fn cost(&self) -> usize {
+        match self {
+            Command::Append { batch, .. } => limits::COMMAND_BYTES + batch.len(),
+            _ => limits::COMMAND_BYTES,
+        }
+    }
+}
+
+/// Where an append came to lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The topic.
+    pub topic: TopicId,
+    /// Offset of the first message.
+    pub base: Offset,
+    /// Messages.
+    pub count: u32,
+    /// The topic's epoch.
+    pub epoch: Epoch,
+    /// The messages were there before.
+    pub duplicate: bool,
+}
+
+/// The answer to a command. All of them are given only when what they say is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// To an append.
+    Appended(Appended),
+    /// To a command that has nothing to tell.
+    Done,
+    /// To a position: what holds now.
+    Position(Position),
+    /// Nothing was changed.
+    Refused(Refusal),
+    /// The journal has stopped. Whether the command took effect is not known.
+    Stopped,
+}
+
+/// Why a command changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such topic in this journal.
+    #[error("this peer holds no such topic")]
+    UnknownTopic,
+    /// The sender knows another epoch.
+    #[error("the topic's epoch is {current}")]
+    StaleEpoch {
+        /// The epoch that holds.
+        current: Epoch,
+    },
+    /// No session has begun since the process started.
+    #[error("no session has begun since this peer started")]
+    NotBooted,
+    /// A new process came with an incarnation that is not higher than the last one.
+    #[error("incarnation {found} was offered, but {known} has been used")]
+    StaleBoot {
+        /// Highest incarnation known.
+        known: Incarnation,
+        /// Incarnation offered.
+        found: Incarnation,
+    },
+    /// The producer left out sequences, or overlaps what is stored.
+    #[error("sequence {found} was sent where {expected} comes next")]
+    SequenceGap {
+        /// What comes next.
+        expected: u64,
+        /// What was sent.
+        found: u64,
+    },
+    /// A sequence other than 0 from a producer that is not remembered.
+    #[error("the producer is not known any more")]
+    UnknownProducer,
+    /// A sequence older than what is remembered of the producer.
+    #[error("the sequence is older than what is remembered")]
+    SequenceTooOld,
+    /// The disk is full.
+    #[error("the disk is full")]
+    StorageFull,
+    /// Messages of the topic were damaged, and how many there were cannot be proven.
+    #[error("the end of the topic is damaged; `topic recover --accept-loss` opens it again")]
+    Damaged,
+    /// The batch was made for another topic.
+    #[error("the batch is for topic {found}, not {expected}")]
+    WrongTopic {
+        /// Topic of the command.
+        expected: TopicId,
+        /// Topic in the batch.
+        found: TopicId,
+    },
+    /// The bytes are no batch.
+    #[error(transparent)]
+    Corrupt(#[from] BatchError),
+}
+
+/// The journal has stopped: it was closed, or a write or sync failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal has stopped")]
+pub struct Stopped;
+
+/// Where an outcome goes.
+#[derive(Debug)]
+pub enum Done {
+    /// To one waiting task.
+    Oneshot(oneshot::Sender<Outcome>),
+    /// To a queue, under a token of the submitter's.
+    Queue(Arc<CompletionQueue>, u64),
+    /// Nowhere.
+    Ignore,
+}
+
+/// Outcomes for one reader, delivered a group at a time with one wake-up. It holds at most what its
+/// reader has submitted and not yet taken, so the submitter bounds it.
+#[derive(Debug, Default)]
+pub struct CompletionQueue {
+    outcomes: Mutex<Vec<(u64, Outcome)>>,
+    notify: Notify,
+}
+
+impl CompletionQueue {
+    /// An empty queue.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits until there is something and takes all of it. May be cancelled at any time; nothing
+    /// is lost.
+    pub async fn wait(&self) -> Vec<(u64, Outcome)> {
+        loop {
+            let taken = self.try_take();
+            if !taken.is_empty() {
+                return taken;
+            }
+            // A permit left by an earlier delivery makes this return at once; then the loop looks again.
+            self.notify.notified().await;
+        }
+    }
+
+    /// Takes what is there, perhaps nothing.
+    pub fn try_take(&self) -> Vec<(u64, Outcome)> {
+        std::mem::take(&mut *self.outcomes.lock())
+    }
+
+    fn deliver(&self, outcomes: Vec<(u64, Outcome)>) {
+        {
+            let mut queue = self.outcomes.lock();
+            if queue.is_empty() {
+                *queue = outcomes;
+            } else {
+                queue.extend(outcomes);
+            }
+        }
+        self.notify.notify_one();
+    }
+}
+
+/// Outcomes with their tokens.
+type Tokens = Vec<(u64, Outcome)>;
+
+/// The outcomes of one group, gathered so that each queue is woken once.
+#[derive(Debug, Default)]
+pub(super) struct Completions {
+    queues: Vec<(Arc<CompletionQueue>, Tokens)>,
+    singles: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+}
+
+impl Completions {
+    pub(super) fn add(&mut self, done: Done, outcome: Outcome) {
+        match done {
+            Done::Ignore => {}
+            Done::Oneshot(sender) => self.singles.push((sender, outcome)),
+            Done::Queue(queue, token) => {
+                let known = self
+                    .queues
+                    .iter_mut()
+                    .find(|(other, _)| Arc::ptr_eq(other, &queue));
+                match known {
+                    Some((_, outcomes)) => outcomes.push((token, outcome)),
+                    None => self.queues.push((queue, vec![(token, outcome)])),
+                }
+            }
+        }
+    }
+
+    /// Delivers everything.
+    pub(super) fn deliver(self) {
+        for (queue, outcomes) in self.queues {
+            queue.deliver(outcomes);
+        }
+        for (sender, outcome) in self.singles {
+            // A receiver that has gone away does not want it.
+            let _ = sender.send(outcome);
+        }
+    }
+
+    /// Tells everybody that the journal has stopped instead.
+    pub(super) fn stop(self) {
+        for (queue, outcomes) in self.queues {
+            let stopped = outcomes
+                .into_iter()
+                .map(|(token, _)| (token, Outcome::Stopped));
+            queue.deliver(stopped.collect());
+        }
+        for (sender, _) in self.singles {
+            let _ = sender.send(Outcome::Stopped);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The keeper thread: footers of sealed segments, checkpoints, and recycling of dead segments.
+//! Nothing here is on the way of an append, and nothing here can lose one: what fails is tried
+//! again later.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use parking_lot::MutexGuard;
+
+use super::Shared;
+use super::checkpoint::{Head, ListedSegment, Writer};
+use super::footer;
+use super::index::SegmentIndex;
+use super::names;
+use super::recovery::Kept;
+use super::table::Table;
+use crate::limits;
+use crate::types::TopicId;
+
+/// What the keeper is told.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// A segment has been sealed.
+    Sealed(Arc<SegmentIndex>),
+    /// Topics have shrunk: segments may be dead.
+    Reclaim,
+    /// Finish.
+    Stop,
+}
+
+/// See the module.
+pub(super) struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    /// Sealed segments that still need their footer.
+    pub(super) sealed: VecDeque<Arc<SegmentIndex>>,
+    /// Checkpoints in the folder, oldest first.
+    pub(super) checkpoints: Vec<Kept>,
+    pub(super) next_checkpoint: u64,
+}
+
+impl Keeper {
+    /// The thread.
+    pub(super) fn run(mut self, tasks: Receiver<Task>) {
+        loop {
+            self.write_footers();
+            self.checkpoint_if_due(false);
+            self.reclaim();
+            match tasks.recv() {
+                Ok(Task::Sealed(index)) => self.sealed.push_back(index),
+                Ok(Task::Reclaim) => {}
+                Ok(Task::Stop) | Err(_) => break,
+            }
+        }
+        self.write_footers();
+        self.checkpoint_if_due(true);
+    }
+
+    fn write_footers(&mut self) {
+        let options = &self.shared.options;
+        while let Some(index) = self.sealed.front() {
+            if let Err(error) = footer::write(&*options.disk, &options.dir, index) {
+                tracing::warn!(segment = index.sequence, %error, "could not write a footer");
+                return;
+            }
+            self.shared.view.write().sealed.remove(&index.sequence);
+            self.sealed.pop_front();
+        }
+    }
+
+    /// Bytes of journal since the last checkpoint.
+    fn since_checkpoint(&self) -> u64 {
+        let from = self.checkpoints.last().map_or(0, |kept| kept.from_segment);
+        let view = self.shared.view.read();
+        let sealed = view.segments.range(from..view.active.sequence);
+        sealed.map(|(_, info)| info.end).sum()
+    }
+
+    fn checkpoint_if_due(&mut self, closing: bool) {
+        let since = self.since_checkpoint();
+        let own = self.checkpoints.last().map_or(0, |kept| kept.bytes);
+        let due = (own * limits::CHECKPOINT_RATIO).max(self.shared.options.checkpoint_bytes);
+        // At the end any sealed segment is worth it: it saves the next start the replay.
+        let due = if closing { own.max(1) } else { due };
+        if since < due {
+            return;
+        }
+        match self.checkpoint() {
+            Ok(kept) => {
+                self.checkpoints.push(kept);
+                self.prune();
+            }
+            Err(error) => tracing::warn!(%error, "could not write a checkpoint"),
+        }
+    }
+
+    fn checkpoint(&mut self) -> io::Result<Kept> {
+        let shared = &self.shared;
+        let (disk, dir) = (&*shared.options.disk, &*shared.options.dir);
+        let number = self.next_checkpoint;
+        self.next_checkpoint += 1;
+        let (head, segments, ids) = self.snapshot(number)?;
+        let mut writer = Writer::begin(disk, dir, &head, &segments)?;
+        for chunk in ids.chunks(limits::CHECKPOINT_CHUNK_TOPICS) {
+            self.add_topics(&mut writer, chunk)?;
+            writer.flush()?;
+        }
+        let bytes = writer.finish(disk, dir)?;
+        shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+        Ok(Kept {
+            number,
+            from_segment: head.from_segment,
+            bytes,
+        })
+    }
+
+    /// What the head of a checkpoint says, at one instant between two groups.
+    fn snapshot(&self, number: u64) -> io::Result<(Head, Vec<ListedSegment>, Vec<TopicId>)> {
+        let table = self.settled_table()?;
+        let view = self.shared.view.read();
+        let head = Head {
+            number,
+            storage: self.shared.storage,
+            from_segment: view.active.sequence,
+            from_group: view.active_from_group,
+            as_of: view.group,
+            incarnation: table.incarnation,
+        };
+        let segments = view.segments.iter().map(|(sequence, info)| ListedSegment {
+            sequence: *sequence,
+            generation: info.generation,
+            end: info.end,
+            quarantined: info.quarantined,
+        });
+        let ids = table.topics.keys().copied().collect();
+        Ok((head, segments.collect(), ids))
+    }
+
+    /// Adds some topics as of one instant between two groups: the writer holds the table's lock
+    /// from its first decision until the view has been told.
+    fn add_topics(&self, writer: &mut Writer, ids: &[TopicId]) -> io::Result<()> {
+        let table = self.settled_table()?;
+        let view = self.shared.view.read();
+        let none = std::collections::VecDeque::new();
+        for id in ids {
+            // Forgotten in the meantime: the journal says so after the checkpoint's start.
+            let Some(topic) = table.topics.get(id) else {
+                continue;
+            };
+            let log = view.topics.get(id).and_then(|seen| seen.log.as_deref());
+            let spans = log.map_or(&none, |log| &log.spans);
+            writer.add(*id, topic, view.group, spans.iter());
+        }
+        Ok(())
+    }
+
+    /// The table, unless the writer has failed and left decisions in it that are not durable.
+    fn settled_table(&self) -> io::Result<MutexGuard<'_, Table>> {
+        let table = self.shared.table.lock();
+        match self.shared.table_ahead.load(Ordering::Acquire) {
+            true => Err(io::Error::other("the writer has failed")),
+            false => Ok(table),
+        }
+    }
+
+    fn prune(&mut self) {
+        let options = &self.shared.options;
+        while self.checkpoints.len() > limits::CHECKPOINTS_KEPT {
+            let oldest = self.checkpoints.remove(0);
+            let path = names::checkpoint(&options.dir, oldest.number);
+            if let Err(error) = options.disk.remove(&path) {
+                tracing::warn!(%error, path = %path.display(), "could not remove a checkpoint");
+            }
+        }
+    }
+
+    /// The segment below which every kept checkpoint tells all that entries other than batches say.
+    fn floor(&self) -> u64 {
+        match self.checkpoints.len() >= limits::CHECKPOINTS_KEPT {
+            true => self.checkpoints[0].from_segment,
+            false => 0,
+        }
+    }
+
+    fn reclaim(&self) {
+        let floor = self.floor();
+        let dead: Vec<u64> = {
+            let mut view = self.shared.view.write();
+            let waiting = &view.sealed;
+            let dead = view.segments.range(..floor).filter(|(sequence, info)| {
+                info.live == 0 && !info.quarantined && !waiting.contains_key(*sequence)
+            });
+            let dead: Vec<u64> = dead.map(|(sequence, _)| *sequence).collect();
+            for sequence in &dead {
+                view.segments.remove(sequence);
+            }
+            dead
+        };
+        for sequence in dead {
+            if let Err(error) = self.retire(sequence) {
+                // It is removed at the next start.
+                tracing::warn!(sequence, %error, "could not recycle a segment");
+            }
+        }
+    }
+
+    fn retire(&self, sequence: u64) -> io::Result<()> {
+        let shared = &self.shared;
+        let (disk, dir) = (&*shared.options.disk, &*shared.options.dir);
+        let path = names::segment(dir, sequence);
+        shared.reader.forget(sequence);
+        shared
+            .counters
+            .segments_reclaimed
+            .fetch_add(1, Ordering::Relaxed);
+        if shared.space.pool_takes() {
+            disk.rename(&path, &names::free(dir, sequence))?;
+            disk.sync_dir(dir)?;
+            shared.space.add_free(sequence);
+        } else {
+            disk.remove(&path)?;
+            shared.space.try_again();
+        }
+        // Absent where it was never written; a stray one is removed at the next start.
+        let _ = disk.remove(&names::footer(dir, sequence));
+        Ok(())
+    }
+}

@@ -1,0 +1,438 @@
+//! Reading batches from the disk. Every entry is checked before it is handed out.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use super::Options;
+use super::disk::DiskFile;
+use super::error::ReadError;
+use super::footer::{self, Footer};
+use super::index::{IndexEntry, Place, SegmentIndex, select};
+use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, FIRST_ENTRY};
+use super::names;
+use super::record::kind;
+use super::recovery::read_all;
+use super::scan::{self, At};
+use super::view::{CachedRead, Located, Slice, View};
+use crate::limits;
+use crate::types::{Offset, TopicId};
+use crate::wire::batch;
+
+/// Something open, and when it was last used.
+#[derive(Debug)]
+struct Kept<T> {
+    value: T,
+    bytes: usize,
+    used: u64,
+}
+
+/// Things by segment, the least recently used of which go when there are too many.
+#[derive(Debug)]
+struct Recent<T> {
+    kept: HashMap<u64, Kept<T>>,
+    bytes: usize,
+    budget: usize,
+    clock: u64,
+}
+
+impl<T: Clone> Recent<T> {
+    fn new(budget: usize) -> Recent<T> {
+        Recent {
+            kept: HashMap::new(),
+            bytes: 0,
+            budget,
+            clock: 0,
+        }
+    }
+
+    fn get(&mut self, segment: u64) -> Option<T> {
+        self.clock += 1;
+        let kept = self.kept.get_mut(&segment)?;
+        kept.used = self.clock;
+        Some(kept.value.clone())
+    }
+
+    fn put(&mut self, segment: u64, value: T, bytes: usize) {
+        self.remove(segment);
+        let used = self.clock;
+        self.bytes += bytes;
+        self.kept.insert(segment, Kept { value, bytes, used });
+        while self.bytes > self.budget && self.kept.len() > 1 {
+            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used);
+            let Some(oldest) = oldest.map(|(segment, _)| *segment) else {
+                break;
+            };
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, segment: u64) {
+        if let Some(kept) = self.kept.remove(&segment) {
+            self.bytes -= kept.bytes;
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Reader {
+    files: Mutex<Recent<Arc<dyn DiskFile>>>,
+    footers: Mutex<Recent<Arc<Footer>>>,
+}
+
+/// What one step of a read came to.
+enum Step {
+    Batches,
+    /// An entry that should be there cannot be read.
+    Bad {
+        from: Offset,
+        to: Offset,
+    },
+    /// The segment was taken away meanwhile.
+    Moved,
+}
+
+impl Reader {
+    pub(super) fn new() -> Reader {
+        Reader {
+            files: Mutex::new(Recent::new(limits::OPEN_SEGMENTS)),
+            footers: Mutex::new(Recent::new(limits::FOOTER_CACHE_BYTES)),
+        }
+    }
+
+    /// A segment's file is about to become another's.
+    pub(super) fn forget(&self, segment: u64) {
+        self.files.lock().remove(segment);
+        self.footers.lock().remove(segment);
+    }
+
+    fn file(&self, options: &Options, segment: u64) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = self.files.lock().get(segment) {
+            return Ok(file);
+        }
+        let file = options.disk.open(&names::segment(&options.dir, segment))?;
+        self.files.lock().put(segment, file.clone(), 1);
+        Ok(file)
+    }
+
+    fn footer(&self, options: &Options, segment: u64, generation: u64) -> Option<Arc<Footer>> {
+        if let Some(footer) = self.footers.lock().get(segment) {
+            return Some(footer);
+        }
+        let footer = Footer::open(&*options.disk, &options.dir, segment)
+            .filter(|footer| footer.generation == generation)?;
+        let footer = Arc::new(footer);
+        let bytes = footer.memory();
+        self.footers.lock().put(segment, footer.clone(), bytes);
+        Some(footer)
+    }
+
+    /// A topic's entries in a sealed segment; a footer that cannot be used is made anew.
+    fn entries(
+        &self,
+        options: &Options,
+        segment: u64,
+        generation: u64,
+        topic: &TopicId,
+    ) -> io::Result<Vec<IndexEntry>> {
+        for _ in 0..2 {
+            if let Some(footer) = self.footer(options, segment, generation)
+                && let Ok(entries) = footer.entries(topic)
+            {
+                return Ok(entries.unwrap_or_default());
+            }
+            self.footers.lock().remove(segment);
+            let file = self.file(options, segment)?;
+            let index = rebuild(&*file, segment, generation)?;
+            tracing::warn!(
+                segment,
+                "the segment's footer was missing or damaged: made anew"
+            );
+            if footer::write(&*options.disk, &options.dir, &index).is_err() {
+                // A full disk: this read does without.
+                let entries = index.topics.get(topic).map(|t| t.entries.clone());
+                return Ok(entries.unwrap_or_default());
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// See [`super::Journal::read`].
+    pub(super) fn read(
+        &self,
+        options: &Options,
+        view: &RwLock<View>,
+        topic: TopicId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Slice, ReadError> {
+        let mut slice = Slice {
+            batches: Vec::new(),
+            next: from,
+            end: from,
+        };
+        let mut left = max_bytes;
+        loop {
+            if let Some(done) = check(view, topic, &mut slice, left)? {
+                return Ok(done);
+            }
+            let from = slice.next;
+            let count = slice.batches.len();
+            let step = self.step(options, view, topic, &mut slice, left).map_err(
+                |(segment, source)| ReadError::Io {
+                    topic,
+                    segment,
+                    source,
+                },
+            )?;
+            let taken: usize = slice.batches[count..].iter().map(Bytes::len).sum();
+            left = left.saturating_sub(taken);
+            match step {
+                Step::Batches if slice.next > from => {}
+                Step::Moved => {}
+                // What was read before the bad place is good.
+                _ if !slice.batches.is_empty() => return Ok(slice),
+                Step::Batches => return Ok(slice),
+                Step::Bad { from, to } => return Err(damaged(view, topic, from, to)),
+            }
+        }
+    }
+
+    /// Reads on from `slice.next` within one segment.
+    fn step(
+        &self,
+        options: &Options,
+        view: &RwLock<View>,
+        topic: TopicId,
+        slice: &mut Slice,
+        left: usize,
+    ) -> Result<Step, (u64, io::Error)> {
+        let from = slice.next;
+        let located = view.read().locate(&topic, from, left as u64);
+        let (segment, generation, selected) = match located {
+            Located::Nothing => return Ok(pass(view, topic, slice, None)),
+            Located::Memory(segment, generation, selected) => (segment, generation, selected),
+            Located::Footer(segment, generation) => {
+                match self.entries(options, segment, generation, &topic) {
+                    Ok(all) => (segment, generation, select(&all, from, left as u64)),
+                    Err(_) if is_gone(view, segment, generation) => return Ok(Step::Moved),
+                    Err(error) => return Err((segment, error)),
+                }
+            }
+        };
+        let fetched = self
+            .file(options, segment)
+            .and_then(|file| fetch(&*file, &selected.entries));
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(_) if is_gone(view, segment, generation) => return Ok(Step::Moved),
+            Err(error) => return Err((segment, error)),
+        };
+        for (at, (entry, bytes)) in selected.entries.iter().zip(fetched).enumerate() {
+            let Some((body, end)) = check_entry(&bytes, entry, generation, &topic) else {
+                if is_gone(view, segment, generation) {
+                    return Ok(Step::Moved);
+                }
+                let next = selected.entries.get(at + 1).map(|next| next.base);
+                match pass(view, topic, slice, next.or(selected.then)) {
+                    Step::Batches => continue,
+                    bad => return Ok(bad),
+                }
+            };
+            if end <= slice.next {
+                continue;
+            }
+            if entry.base > slice.next {
+                match pass(view, topic, slice, Some(entry.base)) {
+                    Step::Batches => {}
+                    bad => return Ok(bad),
+                }
+            }
+            slice.batches.push(body);
+            slice.next = end;
+        }
+        if slice.next == from {
+            let end = view.read().span_end(&topic, from);
+            return Ok(pass(view, topic, slice, end));
+        }
+        Ok(Step::Batches)
+    }
+}
+
+/// Goes over a hole up to `to` (the end of the topic's span or of the topic, where that is not
+/// known) if its loss was accepted.
+fn pass(view: &RwLock<View>, topic: TopicId, slice: &mut Slice, to: Option<Offset>) -> Step {
+    let view = view.read();
+    let from = slice.next;
+    let end = view.range(&topic).map_or(from, |(_, end)| end);
+    let to = to.or(view.span_end(&topic, from)).unwrap_or(end);
+    if to > from && view.is_lost(&topic, from, to) {
+        slice.next = to;
+        return Step::Batches;
+    }
+    Step::Bad { from, to }
+}
+
+/// The error for a place that cannot be read, noted for the topic's report.
+fn damaged(view: &RwLock<View>, topic: TopicId, from: Offset, to: Offset) -> ReadError {
+    let mut view = view.write();
+    match view.range(&topic) {
+        None => return ReadError::UnknownTopic(topic),
+        Some((start, _)) if start > from => return ReadError::Gone { topic, from, start },
+        Some(_) => {}
+    }
+    view.note_damage(&topic, from, to);
+    tracing::error!(%topic, from = from.0, to = to.0, "damaged messages in the journal");
+    ReadError::Damaged { topic, from, to }
+}
+
+/// What can be answered without reading: errors, the end, a slice that is full. `None`: go on.
+fn check(
+    view: &RwLock<View>,
+    topic: TopicId,
+    slice: &mut Slice,
+    left: usize,
+) -> Result<Option<Slice>, ReadError> {
+    let view = view.read();
+    let from = slice.next;
+    let Some((start, end)) = view.range(&topic) else {
+        return Err(ReadError::UnknownTopic(topic));
+    };
+    slice.end = end;
+    if !slice.batches.is_empty() && (left == 0 || from >= end) {
+        return Ok(Some(std::mem::replace(slice, empty(from, end))));
+    }
+    if let Some((bad, to)) = view.damage_from(&topic, from)
+        && bad <= from
+    {
+        return match slice.batches.is_empty() {
+            true => Err(ReadError::Damaged { topic, from, to }),
+            false => Ok(Some(std::mem::replace(slice, empty(from, end)))),
+        };
+    }
+    match super::view::range_check(from, start, end) {
+        Some(CachedRead::Gone { start }) if slice.batches.is_empty() => {
+            Err(ReadError::Gone { topic, from, start })
+        }
+        Some(CachedRead::OutOfRange { end }) => Err(ReadError::OutOfRange { topic, from, end }),
+        Some(CachedRead::End { end }) => Ok(Some(empty(from, end))),
+        _ => Ok(None),
+    }
+}
+
+fn empty(next: Offset, end: Offset) -> Slice {
+    Slice {
+        batches: Vec::new(),
+        next,
+        end,
+    }
+}
+
+fn is_gone(view: &RwLock<View>, segment: u64, generation: u64) -> bool {
+    let view = view.read();
+    view.segments.get(&segment).map(|info| info.generation) != Some(generation)
+}
+
+/// Fetches entries, several with one read where they lie close together.
+fn fetch(file: &dyn DiskFile, entries: &[IndexEntry]) -> io::Result<Vec<Bytes>> {
+    let runs = runs(entries);
+    if runs.len() > 1 {
+        for run in &runs {
+            let (from, to) = bounds(&entries[run.clone()]);
+            file.will_need(from, to - from);
+        }
+    }
+    let mut out = Vec::with_capacity(entries.len());
+    for run in runs {
+        let run = &entries[run];
+        let (from, to) = bounds(run);
+        let mut buffer = vec![0; (to - from) as usize];
+        let count = file.read_at(&mut buffer, from)?;
+        // What lies beyond the end of the file stays zero and fails its checksum.
+        buffer[count..].fill(0);
+        let buffer = Bytes::from(buffer);
+        for entry in run {
+            let at = (entry.position() - from) as usize;
+            out.push(buffer.slice(at..at + entry.bytes() as usize));
+        }
+    }
+    Ok(out)
+}
+
+fn bounds(run: &[IndexEntry]) -> (u64, u64) {
+    let from = run.first().map_or(0, IndexEntry::position);
+    let to = run.last().map_or(0, |last| last.position() + last.bytes());
+    (from, to)
+}
+
+/// Runs of entries that one read fetches.
+fn runs(entries: &[IndexEntry]) -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        if let Some(run) = runs.last_mut() {
+            let (from, to) = bounds(&entries[run.clone()]);
+            let end = entry.position() + entry.bytes();
+            let near = entry.position() >= to
+                && entry.position() - to < limits::READ_MERGE_BYTES
+                && end - from <= limits::READ_CHUNK_BYTES;
+            if near {
+                run.end = at + 1;
+                continue;
+            }
+        }
+        runs.push(at..at + 1);
+    }
+    runs
+}
+
+/// The batch of an entry and its end, if every byte of it is what was written there.
+fn check_entry(
+    bytes: &Bytes,
+    entry: &IndexEntry,
+    generation: u64,
+    topic: &TopicId,
+) -> Option<(Bytes, Offset)> {
+    let header = EntryHeader::decode(bytes, generation, entry.position())?;
+    let body = ENTRY_HEADER_BYTES..ENTRY_HEADER_BYTES + header.length as usize;
+    let body = (body.end <= bytes.len()).then(|| bytes.slice(body))?;
+    let sound = header.kind == kind::BATCH && crc32c::crc32c(&body) == header.body_crc;
+    let batch = sound.then(|| batch::read_header(&body).ok()).flatten()?;
+    (batch.topic == *topic && batch.base == entry.base).then(|| (body, batch.end()))
+}
+
+/// The index of a sealed segment from its entries. What is damaged is left out: reads of it fail.
+fn rebuild(file: &dyn DiskFile, sequence: u64, generation: u64) -> io::Result<SegmentIndex> {
+    let bytes = scan::Bytes {
+        data: read_all(file)?,
+        generation,
+    };
+    let mut index = SegmentIndex::new(sequence, generation);
+    let mut at = FIRST_ENTRY;
+    while let Some((position, header)) = bytes.next_entry(at, 1) {
+        at = position + header.total();
+        index.end = at;
+        index.last_group = header.group;
+        let At::Entry(_, body) = bytes.at(position) else {
+            break;
+        };
+        let place = Place {
+            segment: sequence,
+            position,
+            bytes: header.total(),
+        };
+        match super::record::Record::decode(header.kind, body) {
+            Ok(super::record::Record::Batch(batch)) => {
+                index.add(batch.topic, batch.base, batch.end(), place);
+            }
+            Ok(super::record::Record::Forget(topic)) => {
+                index.topics.remove(&topic);
+            }
+            _ => {}
+        }
+    }
+    Ok(index)
+}

@@ -1,0 +1,666 @@
+//! Replaying segments into a table and a view, and judging what does not fit.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::Options;
+use super::checkpoint::{Loaded, LoadedTopic};
+use super::error::OpenError;
+use super::index::{Place, SegmentIndex};
+use super::layout::{EntryHeader, FIRST_ENTRY, LAST_OF_GROUP, topic_mark};
+use super::names;
+use super::record::{Record, kind};
+use super::recovery::{DamageReport, Found, RecoveryReport, Tail, is_blank, listed, read_segment};
+use super::scan::{At, Bytes};
+use super::table::{HostedTopic, Table};
+use super::view::{Effect, SegmentInfo, View};
+use crate::limits;
+use crate::types::{Offset, TopicId, TopicName, TopicSettings};
+use crate::wire::batch::BatchHeader;
+
+/// Where the chain of groups stands.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
+    /// The group of the last entry.
+    group: u64,
+    /// That entry was the group's last.
+    whole: bool,
+}
+
+impl Chain {
+    fn expected(&self) -> u64 {
+        match self.whole {
+            true => self.group + 1,
+            false => self.group,
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Replay<'a> {
+    options: &'a Options,
+    table: Table,
+    view: View,
+    report: RecoveryReport,
+    loaded: HashMap<TopicId, LoadedTopic>,
+    /// Entries up to this group are told by the checkpoint, for topics that it does not list too.
+    checkpoint_as_of: u64,
+    /// The highest group that the checkpoint has seen: the log must reach it.
+    must_reach: u64,
+    from_segment: u64,
+    listed_last: u64,
+    chain: Chain,
+    /// Entries of the group that is being read; taken in when it is whole.
+    pending: Vec<(u64, Record, Place)>,
+    /// Where the group that is being read begins.
+    group_at: u64,
+    /// For each topic met: the end of its last batch in the segments.
+    ends: HashMap<TopicId, Offset>,
+    /// Holes between batches, by topic. They count at the end of the replay: a tombstone that
+    /// follows takes them back.
+    holes: HashMap<TopicId, Vec<(Offset, Offset)>>,
+    /// Topics whose loss was accepted: whatever comes next continues them.
+    accepted: HashSet<TopicId>,
+    /// Topics that damage may have cut short.
+    doubted: HashSet<TopicId>,
+    finished: BTreeMap<u64, Arc<SegmentIndex>>,
+    quarantined: BTreeSet<u64>,
+    has_footer: BTreeSet<u64>,
+    last_marker: Option<bool>,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(
+        options: &'a Options,
+        loaded: Option<Loaded>,
+        report: RecoveryReport,
+    ) -> Replay<'a> {
+        let mut replay = Replay {
+            options,
+            table: Table::default(),
+            view: View::default(),
+            report,
+            loaded: HashMap::new(),
+            checkpoint_as_of: 0,
+            must_reach: 0,
+            from_segment: 1,
+            listed_last: 0,
+            chain: Chain {
+                group: 0,
+                whole: true,
+            },
+            pending: Vec::new(),
+            group_at: FIRST_ENTRY,
+            ends: HashMap::new(),
+            holes: HashMap::new(),
+            accepted: HashSet::new(),
+            doubted: HashSet::new(),
+            finished: BTreeMap::new(),
+            quarantined: BTreeSet::new(),
+            has_footer: BTreeSet::new(),
+            last_marker: None,
+        };
+        if let Some(loaded) = loaded {
+            replay.take_checkpoint(loaded);
+        }
+        replay
+    }
+
+    fn take_checkpoint(&mut self, loaded: Loaded) {
+        for segment in listed(&loaded) {
+            let info = SegmentInfo {
+                generation: segment.generation,
+                end: segment.end,
+                live: 0,
+                quarantined: segment.quarantined,
+            };
+            self.view.segments.insert(segment.sequence, info);
+        }
+        let quarantined = loaded.segments.iter().filter(|s| s.quarantined);
+        self.quarantined.extend(quarantined.map(|s| s.sequence));
+        self.listed_last = loaded
+            .segments
+            .iter()
+            .map(|s| s.sequence)
+            .max()
+            .unwrap_or(0);
+        self.from_segment = loaded.head.from_segment;
+        self.chain.group = loaded.head.from_group;
+        self.checkpoint_as_of = loaded.head.as_of;
+        self.must_reach = loaded.as_of;
+        self.table = loaded.table;
+        self.loaded = loaded.topics;
+        for (id, topic) in &self.loaded {
+            self.view.load(*id, &self.table, topic.spans.clone());
+            let below = topic.spans.iter().rev();
+            let last = below.into_iter().find(|s| s.segment < self.from_segment);
+            let first = topic.spans.iter().find(|s| s.segment >= self.from_segment);
+            // Where the segments to be replayed must take the topic up.
+            if let Some(end) = last.map(|s| s.end).or(first.map(|s| s.base)) {
+                self.ends.insert(*id, end);
+            }
+        }
+    }
+
+    /// The last segment that the checkpoint names: it must be there.
+    pub(super) fn last_listed_segment(&self) -> u64 {
+        self.listed_last
+    }
+
+    /// Replays the segments and answers where the log ends.
+    pub(super) fn run(&mut self, found: &[Found]) -> Result<Tail, OpenError> {
+        let mut tail = Tail {
+            segment: None,
+            position: FIRST_ENTRY,
+            torn_end: FIRST_ENTRY,
+            from_group: self.chain.group,
+        };
+        let next = RefCell::new(None);
+        for (at, segment) in found.iter().enumerate() {
+            let bytes = cached(self.options, segment, &next)?;
+            self.report.scanned_bytes += bytes.data.len() as u64;
+            let from_group = self.chain.group;
+            let later = Later {
+                options: self.options,
+                found: &found[at + 1..],
+                next: &next,
+            };
+            match self.segment(segment, &bytes, &later)? {
+                End::Sealed => self.seal(segment),
+                End::Log { position, torn_end } => {
+                    tail = Tail {
+                        segment: segment.generation.map(|_| segment.sequence),
+                        position,
+                        torn_end,
+                        from_group,
+                    };
+                    break;
+                }
+            }
+        }
+        self.check_reach();
+        Ok(tail)
+    }
+
+    /// Replays one segment.
+    fn segment(
+        &mut self,
+        segment: &Found,
+        bytes: &Bytes,
+        later: &Later<'_>,
+    ) -> Result<End, OpenError> {
+        let sequence = segment.sequence;
+        self.view.active = SegmentIndex::new(sequence, bytes.generation);
+        self.view.add_segment(sequence, bytes.generation);
+        self.group_at = FIRST_ENTRY;
+        let mut at = FIRST_ENTRY;
+        loop {
+            let expected = self.chain.expected();
+            match bytes.at(at) {
+                At::Entry(header, body) if header.group == expected => {
+                    self.entry(sequence, at, header, body)?;
+                    at += header.total();
+                    if self.chain.whole {
+                        self.group_at = at;
+                    }
+                    continue;
+                }
+                At::Entry(..) | At::BadBody(_) | At::Nothing => {}
+            }
+            let resumes = bytes.next_entry(at, expected);
+            if resumes.is_none() && self.chain.whole && later.begin_with(expected)? {
+                return Ok(End::Sealed);
+            }
+            if !(bytes.has_later(at, expected)
+                || self.is_proven(segment, expected)
+                || later.has_later(expected)?)
+            {
+                return Ok(self.tail(segment, bytes));
+            }
+            let to = resumes.map_or(bytes.data.len() as u64, |(to, _)| to);
+            // A jump from the end of the segment before was reported there.
+            if to > FIRST_ENTRY || segment.generation.is_none() {
+                self.damage(segment, bytes, at, to);
+            }
+            self.take_pending();
+            let Some((_, header)) = resumes else {
+                let sealed_at = segment.footer.as_ref().map_or(0, |f| f.last_group);
+                self.chain = Chain {
+                    group: self.chain.group.max(sealed_at),
+                    whole: true,
+                };
+                return Ok(End::Sealed);
+            };
+            self.chain = Chain {
+                group: header.group,
+                whole: false,
+            };
+            self.group_at = to;
+            at = to;
+        }
+    }
+
+    /// Whether a footer or the checkpoint shows that a group had been synced.
+    fn is_proven(&self, segment: &Found, group: u64) -> bool {
+        let footer = segment.footer.as_ref();
+        group <= self.must_reach || footer.is_some_and(|footer| footer.last_group >= group)
+    }
+
+    /// The log ends here; a group that was not whole is dropped.
+    fn tail(&mut self, segment: &Found, bytes: &Bytes) -> End {
+        let position = self.group_at;
+        if segment.generation.is_none() {
+            self.damage(segment, bytes, 0, 0);
+        }
+        let torn_end = bytes.end_of_headers(position);
+        self.pending.clear();
+        if !self.chain.whole {
+            self.chain = Chain {
+                group: self.chain.group - 1,
+                whole: true,
+            };
+        }
+        self.report.torn_bytes = torn_end - position;
+        self.report.was_clean = self.report.torn_bytes == 0
+            && (self.last_marker == Some(true) || self.report.entries == 0);
+        End::Log { position, torn_end }
+    }
+
+    fn entry(
+        &mut self,
+        segment: u64,
+        position: u64,
+        header: EntryHeader,
+        body: &[u8],
+    ) -> Result<(), OpenError> {
+        let record = Record::decode(header.kind, body).map_err(|source| OpenError::Unknown {
+            path: names::segment(&self.options.dir, segment),
+            position,
+            source,
+        })?;
+        let place = Place {
+            segment,
+            position,
+            bytes: header.total(),
+        };
+        self.pending.push((header.group, record, place));
+        self.chain = Chain {
+            group: header.group,
+            whole: header.flags & LAST_OF_GROUP != 0,
+        };
+        if self.chain.whole {
+            self.take_pending();
+        }
+        Ok(())
+    }
+
+    fn take_pending(&mut self) {
+        for (group, record, place) in std::mem::take(&mut self.pending) {
+            self.take(group, record, place);
+        }
+    }
+
+    fn take(&mut self, group: u64, record: Record, place: Place) {
+        self.report.entries += 1;
+        self.view.active.end = place.position + place.bytes;
+        self.view.active.last_group = group;
+        if let Some(info) = self.view.segments.get_mut(&place.segment) {
+            info.end = self.view.active.end;
+        }
+        self.last_marker = match record {
+            Record::Marker(closed) => Some(closed),
+            _ => None,
+        };
+        let told = record.topic().is_some_and(|id| {
+            let loaded = self.loaded.get(&id).map(|topic| topic.as_of);
+            group <= loaded.unwrap_or(self.checkpoint_as_of)
+        });
+        if !told && let Record::Batch(header) = &record {
+            self.revive(header, place);
+        }
+        self.check_continuity(&record, told);
+        if told {
+            match &record {
+                Record::Batch(header) => {
+                    let (base, end) = (header.base, header.end());
+                    self.view.index_batch(&header.topic, base, end, place);
+                }
+                Record::Forget(id) => self.view.unindex(id),
+                _ => {}
+            }
+            return;
+        }
+        let kept = self.table.apply(&record);
+        self.view.apply(&Effect {
+            record,
+            place,
+            kept,
+        });
+    }
+
+    /// A batch of a topic that nobody has told of: damage took the entry that did. The topic lives on
+    /// under a makeshift name until its host names it again; a tombstone may still follow.
+    fn revive(&mut self, header: &BatchHeader, place: Place) {
+        if self.table.topics.contains_key(&header.topic) {
+            return;
+        }
+        let Ok(name) = TopicName::new(&format!("lost/{}", header.topic)) else {
+            return;
+        };
+        let record = Record::Host(HostedTopic {
+            id: header.topic,
+            name,
+            settings: TopicSettings::default(),
+            grant: header.epoch.grant,
+        });
+        let kept = self.table.apply(&record);
+        self.view.apply(&Effect {
+            record,
+            place,
+            kept,
+        });
+    }
+
+    /// A batch must begin where its topic's last one ended; what lies between is lost.
+    fn check_continuity(&mut self, record: &Record, told: bool) {
+        match record {
+            Record::Batch(header) => {
+                let id = header.topic;
+                let accepted = self.accepted.remove(&id);
+                let known = self.ends.get(&id).copied();
+                let known = known.or_else(|| if told { None } else { self.table.end(&id) });
+                if let Some(end) = known.filter(|end| *end < header.base && !accepted) {
+                    self.hole(id, end, header.base);
+                }
+                self.ends.insert(id, header.end());
+                self.doubted.remove(&id);
+            }
+            Record::Forget(id) => {
+                self.ends.insert(*id, Offset::FIRST);
+                self.holes.remove(id);
+                self.doubted.remove(id);
+                self.accepted.remove(id);
+            }
+            Record::AcceptLoss(id, _) => {
+                self.ends.remove(id);
+                self.holes.remove(id);
+                self.doubted.remove(id);
+                self.accepted.insert(*id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Records damage of a segment's bytes and whom it may have struck.
+    fn damage(&mut self, segment: &Found, bytes: &Bytes, from: u64, to: u64) {
+        self.quarantined.insert(segment.sequence);
+        let struck = struck_headers(bytes, from, to);
+        self.report(DamageReport {
+            segment: segment.sequence,
+            from,
+            to,
+            what: match struck {
+                Some(_) => "the content of entries does not match its checksum",
+                None if segment.generation.is_none() => "the segment is missing or has no header",
+                None => "an entry is unreadable",
+            },
+        });
+        match struck {
+            Some(headers) => headers.iter().for_each(|header| self.doubt_marked(header)),
+            // The footer knows every topic of the segment and its end.
+            None if segment.footer.is_some() => {}
+            None => self.doubted.extend(self.table.topics.keys().copied()),
+        }
+    }
+
+    fn doubt_marked(&mut self, header: &EntryHeader) {
+        // Only batches and tombstones tell where a topic ends.
+        if !matches!(header.kind, kind::BATCH | kind::FORGET) {
+            return;
+        }
+        let ids = self.table.topics.keys();
+        let struck = ids.filter(|id| topic_mark(id) == header.topic);
+        self.doubted.extend(struck.copied());
+    }
+
+    fn report(&mut self, damage: DamageReport) {
+        tracing::error!(
+            segment = damage.segment,
+            from = damage.from,
+            to = damage.to,
+            "damage in the journal: {}",
+            damage.what
+        );
+        self.report.damage_count += 1;
+        if self.report.damage.len() < limits::DAMAGE_REPORTS {
+            self.report.damage.push(damage);
+        }
+    }
+
+    /// A segment is done: its footer, if it has one, tells what should have been in it.
+    fn seal(&mut self, segment: &Found) {
+        let ends = segment.footer.iter().flat_map(|footer| footer.ends());
+        for (id, end) in ends.collect::<Vec<_>>() {
+            let known = self.ends.get(&id).copied().or_else(|| self.table.end(&id));
+            if let Some(seen) = known.filter(|seen| *seen < end && !self.accepted.contains(&id)) {
+                self.hole(id, seen, end);
+                self.ends.insert(id, end);
+            }
+        }
+        if segment.footer.is_some() {
+            self.has_footer.insert(segment.sequence);
+        }
+        let index = std::mem::take(&mut self.view.active);
+        self.finished.insert(segment.sequence, Arc::new(index));
+    }
+
+    /// What the checkpoint has seen must be there.
+    fn check_reach(&mut self) {
+        if self.chain.group < self.must_reach {
+            let segment = self.view.active.sequence;
+            let from = self.view.active.end;
+            self.report(DamageReport {
+                segment,
+                from,
+                to: from,
+                what: "the journal ends before its checkpoint",
+            });
+            self.chain.group = self.must_reach;
+        }
+        let lost: Vec<_> = self
+            .loaded
+            .iter()
+            .filter(|(id, topic)| {
+                let replayed = topic
+                    .spans
+                    .last()
+                    .is_some_and(|s| s.segment >= self.from_segment);
+                replayed && !self.accepted.contains(*id)
+            })
+            .filter_map(|(id, _)| {
+                let end = self.table.end(id)?;
+                let seen = self.ends.get(id).copied()?;
+                (seen < end).then_some((*id, seen, end))
+            })
+            .collect();
+        for (id, seen, end) in lost {
+            self.hole(id, seen, end);
+        }
+        for (id, holes) in std::mem::take(&mut self.holes) {
+            for (from, to) in holes {
+                self.table.damage(&id, from, to);
+            }
+        }
+    }
+
+    fn hole(&mut self, id: TopicId, from: Offset, to: Offset) {
+        self.holes.entry(id).or_default().push((from, to));
+    }
+
+    /// Sets the view right after the replay: `segments` lie in the folder.
+    pub(super) fn settle(&mut self, active: u64, generation: u64, segments: &[u64]) {
+        if self.view.active.sequence != active {
+            let index =
+                std::mem::replace(&mut self.view.active, SegmentIndex::new(active, generation));
+            if index.sequence != 0 && !index.topics.is_empty() {
+                self.finished.insert(index.sequence, Arc::new(index));
+            }
+            self.view.add_segment(active, generation);
+        }
+        for (sequence, index) in std::mem::take(&mut self.finished) {
+            if !self.has_footer.contains(&sequence) {
+                self.view.sealed.insert(sequence, index);
+            }
+        }
+        self.check_files(segments);
+        for id in std::mem::take(&mut self.doubted) {
+            if self.table.topics.contains_key(&id) {
+                self.table.suspect(&id);
+                self.report.suspect.push(id);
+            }
+        }
+        self.report.suspect.sort_unstable();
+        for sequence in &self.quarantined {
+            if let Some(info) = self.view.segments.get_mut(sequence) {
+                info.quarantined = true;
+            }
+        }
+        self.table.begin_life();
+        let ids: Vec<TopicId> = self.table.topics.keys().copied().collect();
+        for id in ids {
+            self.view.refresh(&id, &self.table);
+        }
+        self.view.count_live();
+    }
+
+    /// A segment that a topic needs and that is not there is damage to the topic.
+    fn check_files(&mut self, segments: &[u64]) {
+        let present: HashSet<u64> = segments.iter().copied().collect();
+        let active = self.view.active.sequence;
+        let gone: Vec<u64> = self.view.segments.keys().copied().collect();
+        for sequence in gone {
+            if !present.contains(&sequence) && sequence != active {
+                self.view.segments.remove(&sequence);
+            }
+        }
+        let mut lost = Vec::new();
+        for (id, seen) in &self.view.topics {
+            let Some(log) = seen.log.as_deref() else {
+                continue;
+            };
+            let start = self.table.start(id).unwrap_or(Offset::FIRST);
+            for span in log.spans.iter().filter(|span| span.end > start) {
+                if !self.view.segments.contains_key(&span.segment) {
+                    lost.push((*id, span.base, span.end, span.segment));
+                }
+            }
+        }
+        let missing: BTreeSet<u64> = lost.iter().map(|(.., segment)| *segment).collect();
+        for segment in missing {
+            self.report(DamageReport {
+                segment,
+                from: 0,
+                to: 0,
+                what: "the segment is missing",
+            });
+        }
+        for (id, from, to, _) in lost {
+            self.table.damage(&id, from, to);
+        }
+    }
+
+    pub(super) fn has_segment(&self, sequence: u64) -> bool {
+        self.view.segments.contains_key(&sequence)
+    }
+
+    pub(super) fn group(&self) -> u64 {
+        self.chain.group
+    }
+
+    pub(super) fn into_parts(self) -> (Table, View, RecoveryReport, bool) {
+        let needs_marker = self.report.entries > 0 && self.last_marker.is_none();
+        (self.table, self.view, self.report, needs_marker)
+    }
+}
+
+/// The headers of the entries between two places, if all of them are true and only bodies are not.
+fn struck_headers(bytes: &Bytes, from: u64, to: u64) -> Option<Vec<EntryHeader>> {
+    let mut headers = Vec::new();
+    let mut at = from;
+    while at < to {
+        let (At::BadBody(header) | At::Entry(header, _)) = bytes.at(at) else {
+            return None;
+        };
+        headers.push(header);
+        at += header.total();
+    }
+    (at == to).then_some(headers)
+}
+
+enum End {
+    /// The log goes on in the next segment.
+    Sealed,
+    /// The log ends at `position`; up to `torn_end` lies what has to be zeroed.
+    Log { position: u64, torn_end: u64 },
+}
+
+/// A segment's bytes, kept until the next one is asked for: a segment is looked at from the end of
+/// the one before, and then replayed.
+fn cached(
+    options: &Options,
+    found: &Found,
+    kept: &RefCell<Option<(u64, Rc<Bytes>)>>,
+) -> Result<Rc<Bytes>, OpenError> {
+    if let Some((sequence, bytes)) = &*kept.borrow()
+        && *sequence == found.sequence
+    {
+        return Ok(bytes.clone());
+    }
+    let bytes = Rc::new(read_segment(options, found)?);
+    *kept.borrow_mut() = Some((found.sequence, bytes.clone()));
+    Ok(bytes)
+}
+
+/// The segments after the one at hand.
+struct Later<'a> {
+    options: &'a Options,
+    found: &'a [Found],
+    next: &'a RefCell<Option<(u64, Rc<Bytes>)>>,
+}
+
+impl Later<'_> {
+    /// Whether any of them holds, or may have held, a whole entry of a group above `group`.
+    fn has_later(&self, group: u64) -> Result<bool, OpenError> {
+        for (at, found) in self.found.iter().enumerate() {
+            if found.generation.is_none() {
+                // Nobody can read it any more; only emptiness would show that nothing is lost.
+                if !is_blank(self.options, found)? {
+                    return Ok(true);
+                }
+                continue;
+            }
+            let bytes = match at {
+                0 => cached(self.options, found, self.next)?,
+                _ => Rc::new(read_segment(self.options, found)?),
+            };
+            if bytes.has_later(FIRST_ENTRY, group) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the next segment begins with the group.
+    fn begin_with(&self, group: u64) -> Result<bool, OpenError> {
+        let Some(next) = self.found.first() else {
+            return Ok(false);
+        };
+        let bytes = cached(self.options, next, self.next)?;
+        let first = bytes.at(FIRST_ENTRY);
+        Ok(matches!(first, At::Entry(header, _) if header.group == group))
+    }
+}

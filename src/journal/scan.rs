@@ -1,0 +1,76 @@
+//! Looking for entries in the bytes of a segment. Pure; nothing here can panic on any bytes.
+
+use super::layout::{ENTRY_HEADER_BYTES, EntryHeader};
+
+/// What stands at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At<'a> {
+    /// A whole entry.
+    Entry(EntryHeader, &'a [u8]),
+    /// A true header whose body is not.
+    BadBody(EntryHeader),
+    /// No header of this segment and place.
+    Nothing,
+}
+
+/// A segment's bytes and the seed of its checksums.
+#[derive(Debug, Clone)]
+pub(super) struct Bytes {
+    pub(super) data: Vec<u8>,
+    pub(super) generation: u64,
+}
+
+impl Bytes {
+    /// What stands at `position`.
+    pub(super) fn at(&self, position: u64) -> At<'_> {
+        let Some(header) = self.header(position) else {
+            return At::Nothing;
+        };
+        let from = position as usize + ENTRY_HEADER_BYTES;
+        let body = self.data.get(from..from + header.length as usize);
+        match body {
+            Some(body) if crc32c::crc32c(body) == header.body_crc => At::Entry(header, body),
+            _ => At::BadBody(header),
+        }
+    }
+
+    fn header(&self, position: u64) -> Option<EntryHeader> {
+        let rest = self.data.get(usize::try_from(position).ok()?..)?;
+        EntryHeader::decode(rest, self.generation, position)
+    }
+
+    /// The first whole entry at or after `from` whose group is at least `group`.
+    pub(super) fn next_entry(&self, from: u64, group: u64) -> Option<(u64, EntryHeader)> {
+        self.places(from)
+            .find_map(|position| match self.at(position) {
+                At::Entry(header, _) if header.group >= group => Some((position, header)),
+                _ => None,
+            })
+    }
+
+    /// Whether a whole entry of a group above `group` stands at or after `from`.
+    pub(super) fn has_later(&self, from: u64, group: u64) -> bool {
+        let mut at = from;
+        while let Some((position, header)) = self.next_entry(at, group) {
+            if header.group > group {
+                return true;
+            }
+            at = position + header.total();
+        }
+        false
+    }
+
+    /// The end of the last entry with a true header at or after `from`; `from` if there is none.
+    pub(super) fn end_of_headers(&self, from: u64) -> u64 {
+        self.places(from)
+            .filter_map(|position| Some(position + self.header(position)?.total()))
+            .max()
+            .unwrap_or(from)
+            .min(self.data.len() as u64)
+            .max(from)
+    }
+
+    fn places(&self, from: u64) -> impl Iterator<Item = u64> {
+        (from..self.data.len() as u64).step_by(8)
+    }
+}

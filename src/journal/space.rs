@@ -1,0 +1,440 @@
+//! Space ahead of the writer: segments and extents made ready by a thread of their own.
+//!
+//! An extent is allocated, zeroed and synced before the writer may use it, so that the writer's
+//! sync writes no metadata. Running out of space happens here, where nothing is lost by it; the
+//! writer then refuses appends and lives on one extent kept in reserve.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Options;
+use super::disk::{self, DiskFile};
+use super::error::FatalError;
+use super::layout::{FIRST_ENTRY, SegmentHeader};
+use super::names;
+use crate::clock;
+use crate::limits;
+use crate::types::StorageId;
+
+/// Bytes zeroed between two syncs: what the writer's own sync may have to wait for.
+const PIECE_BYTES: usize = 1 << 20;
+/// Bytes that no entry other than a batch exceeds.
+pub(super) const SMALL_ENTRY_BYTES: u64 = 512;
+
+/// A segment file that may be written up to `ready`.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    pub(super) sequence: u64,
+    pub(super) generation: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) ready: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    active: Prepared,
+    /// Where the writer stands in the active segment.
+    position: u64,
+    next: Option<Prepared>,
+    /// Bytes of the group that the writer waits to place.
+    wanted: u64,
+    /// Extents to come that are not zeroed, for the writer has caught up.
+    hurried: u32,
+    /// Dead segments whose files can be used again.
+    free: Vec<u64>,
+    full: bool,
+    failed: Option<FatalError>,
+    stopped: bool,
+}
+
+/// What the writer may do with its next group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    /// It goes into the next segment.
+    pub(super) roll: bool,
+    /// Bytes for all of it.
+    pub(super) all: u64,
+    /// Bytes within which appends must stay.
+    pub(super) appends: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Space {
+    state: Mutex<State>,
+    to_preparer: Condvar,
+    to_writer: Condvar,
+    segment_bytes: u64,
+    extent_bytes: u64,
+}
+
+enum Job {
+    Extend {
+        next: bool,
+        file: Arc<dyn DiskFile>,
+        from: u64,
+        to: u64,
+    },
+    Make {
+        sequence: u64,
+        free: Option<u64>,
+        bytes: u64,
+    },
+    Wait,
+}
+
+impl Space {
+    pub(super) fn new(active: Prepared, position: u64, free: Vec<u64>, options: &Options) -> Space {
+        Space {
+            state: Mutex::new(State {
+                active,
+                position,
+                next: None,
+                wanted: 0,
+                hurried: 0,
+                free,
+                full: false,
+                failed: None,
+                stopped: false,
+            }),
+            to_preparer: Condvar::new(),
+            to_writer: Condvar::new(),
+            segment_bytes: options.segment_bytes,
+            extent_bytes: options.extent_bytes.min(options.segment_bytes),
+        }
+    }
+
+    fn ahead(&self) -> u64 {
+        self.extent_bytes * (limits::EXTENTS_AHEAD + limits::EXTENTS_RESERVED)
+    }
+
+    /// The end of what may be written into the active segment; a segment that is still empty takes
+    /// a group of any size.
+    fn limit(&self, state: &State, bytes: u64) -> u64 {
+        match state.position {
+            FIRST_ENTRY => self.segment_bytes.max(FIRST_ENTRY + bytes),
+            _ => self.segment_bytes,
+        }
+    }
+
+    /// Finds room for a group of up to `bytes`, waiting for the preparer unless the disk is full.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Room, FatalError> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            if state.full {
+                state.wanted = 0;
+                return Ok(self.scarce(&state));
+            }
+            let end = state.position + bytes;
+            let fits = end <= self.limit(&state, bytes);
+            let ready = match fits {
+                true => state.active.ready >= end,
+                false => state
+                    .next
+                    .as_ref()
+                    .is_some_and(|next| next.ready >= FIRST_ENTRY + bytes),
+            };
+            if ready {
+                state.wanted = 0;
+                return Ok(Room {
+                    roll: !fits,
+                    all: bytes,
+                    appends: bytes,
+                });
+            }
+            state.wanted = bytes;
+            state.hurried = limits::HURRIED_EXTENTS;
+            self.to_preparer.notify_one();
+            self.to_writer.wait(&mut state);
+        }
+    }
+
+    /// Room on a full disk: appends leave one extent untouched.
+    fn scarce(&self, state: &State) -> Room {
+        let here = state
+            .active
+            .ready
+            .min(self.segment_bytes)
+            .saturating_sub(state.position);
+        let there = state
+            .next
+            .as_ref()
+            .map_or(0, |next| next.ready - FIRST_ENTRY);
+        let reserve = self.extent_bytes * limits::EXTENTS_RESERVED;
+        let appends = (here + there).saturating_sub(reserve);
+        let roll = here < SMALL_ENTRY_BYTES && there > 0;
+        let all = if roll { there } else { here };
+        Room {
+            roll,
+            all,
+            appends: appends.min(all),
+        }
+    }
+
+    /// The writer goes over to the next segment.
+    pub(super) fn roll(&self) -> Option<Prepared> {
+        let mut state = self.state.lock();
+        let next = state.next.take()?;
+        state.active = next.clone();
+        state.position = FIRST_ENTRY;
+        self.to_preparer.notify_one();
+        Some(next)
+    }
+
+    /// The writer has moved on.
+    pub(super) fn advance(&self, position: u64) {
+        let mut state = self.state.lock();
+        state.position = position;
+        if !matches!(self.job(&state), Job::Wait) {
+            self.to_preparer.notify_one();
+        }
+    }
+
+    /// A dead segment's file may be used again; answers whether the pool takes it.
+    pub(super) fn pool_takes(&self) -> bool {
+        self.state.lock().free.len() < limits::POOL_SEGMENTS
+    }
+
+    pub(super) fn add_free(&self, sequence: u64) {
+        self.state.lock().free.push(sequence);
+        self.to_preparer.notify_one();
+    }
+
+    /// Space was given back otherwise: a full disk is tried again.
+    pub(super) fn try_again(&self) {
+        self.to_preparer.notify_one();
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.state.lock().full
+    }
+
+    pub(super) fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.to_preparer.notify_one();
+    }
+
+    /// What the preparer has to do. Pure.
+    fn job(&self, state: &State) -> Job {
+        let wanted = state.wanted;
+        let limit = self.limit(state, wanted);
+        let fits = state.position + wanted <= limit;
+        let here = (state.position + self.ahead().max(if fits { wanted } else { 0 })).min(limit);
+        let active = &state.active;
+        if active.ready < here {
+            let to = (active.ready + self.extent_bytes).min(limit);
+            let file = active.file.clone();
+            return Job::Extend {
+                next: false,
+                file,
+                from: active.ready,
+                to,
+            };
+        }
+        let missing = (state.position + self.ahead()).saturating_sub(active.ready);
+        let there = missing.max(if fits { 0 } else { wanted });
+        if there == 0 {
+            return Job::Wait;
+        }
+        match &state.next {
+            None => Job::Make {
+                sequence: active.sequence + 1,
+                free: state.free.last().copied(),
+                bytes: self.extent_bytes,
+            },
+            Some(next) if next.ready < FIRST_ENTRY + there => {
+                let limit = self.segment_bytes.max(FIRST_ENTRY + wanted);
+                let to = (next.ready + self.extent_bytes).min(limit);
+                if to <= next.ready {
+                    return Job::Wait;
+                }
+                let file = next.file.clone();
+                Job::Extend {
+                    next: true,
+                    file,
+                    from: next.ready,
+                    to,
+                }
+            }
+            Some(_) => Job::Wait,
+        }
+    }
+
+    /// The preparer thread.
+    pub(super) fn prepare(&self, options: &Options, storage: StorageId) {
+        loop {
+            let (job, hurried) = {
+                let mut state = self.state.lock();
+                loop {
+                    if state.stopped || state.failed.is_some() {
+                        return;
+                    }
+                    match self.job(&state) {
+                        Job::Wait => {
+                            state.full = false;
+                            self.to_writer.notify_one();
+                            self.to_preparer.wait(&mut state);
+                        }
+                        job => {
+                            let hurried = state.hurried > 0;
+                            state.hurried = state.hurried.saturating_sub(1);
+                            break (job, hurried);
+                        }
+                    }
+                }
+            };
+            let result = self.perform(&job, hurried, options, storage);
+            self.settle(&job, result, options);
+        }
+    }
+
+    fn perform(
+        &self,
+        job: &Job,
+        hurried: bool,
+        options: &Options,
+        storage: StorageId,
+    ) -> io::Result<Option<Prepared>> {
+        match job {
+            Job::Extend { file, from, to, .. } => {
+                extend(&**file, *from, *to, hurried).map(|()| None)
+            }
+            Job::Make {
+                sequence,
+                free,
+                bytes,
+            } => make_segment(options, storage, *sequence, *free, *bytes).map(Some),
+            Job::Wait => Ok(None),
+        }
+    }
+
+    fn settle(&self, job: &Job, result: io::Result<Option<Prepared>>, options: &Options) {
+        let mut state = self.state.lock();
+        match result {
+            Ok(made) => {
+                match job {
+                    Job::Extend {
+                        next: false, to, ..
+                    } => state.active.ready = *to,
+                    Job::Extend {
+                        next: true,
+                        to,
+                        file,
+                        ..
+                    } => {
+                        // The writer may have gone over to it in the meantime.
+                        if let Some(next) = &mut state.next {
+                            next.ready = *to;
+                        } else if Arc::ptr_eq(&state.active.file, file) {
+                            state.active.ready = *to;
+                        }
+                    }
+                    Job::Make { free, .. } => {
+                        state.next = made;
+                        state.free.retain(|sequence| Some(*sequence) != *free);
+                    }
+                    Job::Wait => {}
+                }
+                self.to_writer.notify_one();
+            }
+            Err(error) if disk::is_full(&error) => {
+                if !state.full {
+                    tracing::warn!(dir = %options.dir.display(), "the disk is full: appends are refused");
+                }
+                state.full = true;
+                self.to_writer.notify_one();
+                if !state.stopped {
+                    self.to_preparer.wait_for(&mut state, limits::FULL_RETRY);
+                }
+            }
+            Err(error) => {
+                state.failed = Some(FatalError::new("prepare space", &options.dir, error));
+                self.to_writer.notify_one();
+            }
+        }
+    }
+
+    /// A failure of the preparer, for a writer that is idle.
+    pub(super) fn failure(&self) -> Option<FatalError> {
+        self.state.lock().failed.clone()
+    }
+}
+
+/// Makes an extent ready. In a hurry its space is only taken: a stream of large groups that has caught
+/// up with the preparer gains more by not writing everything twice than its syncs lose by writing
+/// metadata.
+fn extend(file: &dyn DiskFile, from: u64, to: u64, hurried: bool) -> io::Result<()> {
+    match hurried && file.allocate(from, to - from)? {
+        true => Ok(()),
+        false => zero(file, from, to),
+    }
+}
+
+/// Takes and zeroes a range, durably.
+fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    file.allocate(from, to - from)?;
+    let zeros = vec![0; PIECE_BYTES.min((to - from) as usize)];
+    let mut at = from;
+    while at < to {
+        let piece = zeros.len().min((to - at) as usize);
+        file.write_at(&zeros[..piece], at)?;
+        file.sync()?;
+        at += piece as u64;
+    }
+    Ok(())
+}
+
+/// Makes a segment, of a dead one's file if there is one. Its name appears only when its header is
+/// durable, so a segment without a sound header is damaged, never half-made.
+pub(super) fn make_segment(
+    options: &Options,
+    storage: StorageId,
+    sequence: u64,
+    free: Option<u64>,
+    bytes: u64,
+) -> io::Result<Prepared> {
+    let (disk, dir) = (&*options.disk, &*options.dir);
+    let path = names::segment(dir, sequence);
+    let header = SegmentHeader {
+        sequence,
+        generation: rand::random(),
+        storage,
+        made: clock::wall_now(),
+    };
+    let (from, file) = match free {
+        Some(free) => (names::free(dir, free), disk.open(&names::free(dir, free))?),
+        None => (
+            names::unfinished(&path),
+            disk.create(&names::unfinished(&path))?,
+        ),
+    };
+    if let Err(error) = fill(&*file, &header, free.is_none().then_some(bytes)) {
+        if free.is_none() {
+            // Best effort: an unfinished file is removed at the next start too.
+            let _ = disk.remove(&from);
+        }
+        return Err(error);
+    }
+    disk.rename(&from, &path)?;
+    disk.sync_dir(dir)?;
+    let ready = file.length()? / 8 * 8;
+    Ok(Prepared {
+        sequence,
+        generation: header.generation,
+        file,
+        ready,
+    })
+}
+
+fn fill(file: &dyn DiskFile, header: &SegmentHeader, bytes: Option<u64>) -> io::Result<()> {
+    if let Some(bytes) = bytes {
+        zero(file, 0, bytes.max(FIRST_ENTRY * 2))?;
+    }
+    file.write_at(&header.encode(), 0)?;
+    file.sync()
+}

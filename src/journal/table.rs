@@ -1,0 +1,473 @@
+//! The deciding table: topics, epochs, producers, positions, retention. Pure: no file, no clock.
+//!
+//! [`Table::decide`] judges a command against the table and says what to write and what to answer;
+//! [`Table::apply`] takes a record into the table. The writer applies each record as soon as it is
+//! decided, so that the next command of the same group sees it; recovery applies the same records
+//! from the disk. Nothing is ever taken back: a write that fails stops the journal. Readers see
+//! [`super::view::View`] instead, which is told only after the sync.
+
+use hashbrown::HashMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::command::{Appended, Command, Outcome, Refusal};
+use super::dedupe::{Range, Verdict};
+use super::record::Record;
+use super::traffic::Traffic;
+use crate::limits;
+use crate::types::{
+    BootId, Epoch, Fingerprint, Group, Incarnation, Offset, TopicId, TopicName, TopicSettings,
+    UnixMicros,
+};
+use crate::wire::batch;
+
+/// A topic that this peer stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedTopic {
+    /// Its id.
+    pub id: TopicId,
+    /// Its name, for people.
+    pub name: TopicName,
+    /// What the owner has set.
+    pub settings: TopicSettings,
+    /// The grant under which this peer hosts it.
+    pub grant: u32,
+}
+
+/// Whose position.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PositionKey {
+    /// The subscriber.
+    pub subscriber: Fingerprint,
+    /// Its consumer group.
+    pub group: Group,
+}
+
+/// Where a subscriber stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The offset that it wants next.
+    pub next: Offset,
+    /// Commit sequence: the last writer wins.
+    pub sequence: u64,
+}
+
+/// What is to be done about a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Write the record, apply it, and answer when it is durable.
+    Write(Record, Outcome),
+    /// Nothing to write.
+    Answer(Outcome),
+}
+
+impl Decision {
+    fn refuse(refusal: Refusal) -> Decision {
+        Decision::Answer(Outcome::Refused(refusal))
+    }
+}
+
+/// One topic. Without traffic it is 48 bytes beside its name.
+#[derive(Debug, Clone)]
+pub(super) struct Topic {
+    pub(super) name: TopicName,
+    /// `None`: the defaults, which most topics have.
+    settings: Option<Box<TopicSettings>>,
+    pub(super) grant: u32,
+    pub(super) traffic: Option<Box<Traffic>>,
+}
+
+impl Topic {
+    pub(super) fn new(hosted: &HostedTopic) -> Topic {
+        Topic {
+            name: hosted.name.clone(),
+            settings: boxed(hosted.settings),
+            grant: hosted.grant,
+            traffic: None,
+        }
+    }
+
+    pub(super) fn settings(&self) -> TopicSettings {
+        self.settings.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(super) fn hosted(&self, id: TopicId) -> HostedTopic {
+        HostedTopic {
+            id,
+            name: self.name.clone(),
+            settings: self.settings(),
+            grant: self.grant,
+        }
+    }
+
+    fn range(&self) -> (Offset, Offset) {
+        self.traffic
+            .as_ref()
+            .map_or((Offset::FIRST, Offset::FIRST), |t| (t.start, t.end))
+    }
+}
+
+fn boxed(settings: TopicSettings) -> Option<Box<TopicSettings>> {
+    (settings != TopicSettings::default()).then(|| Box::new(settings))
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Table {
+    pub(super) topics: HashMap<TopicId, Topic>,
+    /// Highest incarnation seen.
+    pub(super) incarnation: Incarnation,
+    /// Incarnation of this process, once its session has begun.
+    booted: Option<Incarnation>,
+    /// When a topic's oldest messages may be past their age. An entry may be early or stale, never
+    /// late.
+    expiries: BinaryHeap<Reverse<(i64, TopicId)>>,
+}
+
+impl Table {
+    /// Judges a command. `wall` stamps an append.
+    pub fn decide(&self, command: &Command, wall: UnixMicros) -> Decision {
+        match command {
+            Command::Append {
+                topic,
+                epoch,
+                batch,
+            } => self.decide_append(topic, *epoch, batch, wall),
+            Command::Host(hosted) => self.decide_host(hosted),
+            Command::Forget { topic } => match self.topics.contains_key(topic) {
+                true => Decision::Write(Record::Forget(*topic), Outcome::Done),
+                false => Decision::Answer(Outcome::Done),
+            },
+            Command::Boot { incarnation, boot } => self.decide_boot(*incarnation, *boot),
+            Command::Position {
+                topic,
+                key,
+                next,
+                sequence,
+                reset,
+            } => self.decide_position(topic, key, *next, *sequence, *reset),
+            Command::Trim { topic, start } => self.decide_trim(topic, *start),
+            Command::AcceptLoss { topic } => match self.topics.get(topic) {
+                None => Decision::refuse(Refusal::UnknownTopic),
+                Some(t) => match t.traffic.as_deref().filter(|t| t.is_damaged()) {
+                    Some(traffic) => {
+                        let record = Record::AcceptLoss(*topic, traffic.given_up());
+                        Decision::Write(record, Outcome::Done)
+                    }
+                    None => Decision::Answer(Outcome::Done),
+                },
+            },
+        }
+    }
+
+    fn decide_append(
+        &self,
+        id: &TopicId,
+        epoch: Epoch,
+        bytes: &[u8],
+        wall: UnixMicros,
+    ) -> Decision {
+        match self.judge_append(id, epoch, bytes, wall) {
+            Ok((record, appended)) => Decision::Write(record, Outcome::Appended(appended)),
+            Err(outcome) => Decision::Answer(outcome),
+        }
+    }
+
+    /// The record to write and its answer, or the answer alone.
+    fn judge_append(
+        &self,
+        id: &TopicId,
+        epoch: Epoch,
+        bytes: &[u8],
+        wall: UnixMicros,
+    ) -> Result<(Record, Appended), Outcome> {
+        let mut header =
+            batch::read_header(bytes).map_err(|e| Outcome::Refused(Refusal::Corrupt(e)))?;
+        if bytes.len() != header.length as usize {
+            return Err(Outcome::Refused(Refusal::Corrupt(
+                batch::BatchError::Short {
+                    expected: header.length as usize,
+                    found: bytes.len(),
+                },
+            )));
+        }
+        if header.topic != *id {
+            return Err(Outcome::Refused(Refusal::WrongTopic {
+                expected: *id,
+                found: header.topic,
+            }));
+        }
+        let topic = self
+            .topics
+            .get(id)
+            .ok_or(Outcome::Refused(Refusal::UnknownTopic))?;
+        let current = self
+            .epoch_of(topic)
+            .ok_or(Outcome::Refused(Refusal::NotBooted))?;
+        if epoch != current {
+            return Err(Outcome::Refused(Refusal::StaleEpoch { current }));
+        }
+        let appended = |base, duplicate| Appended {
+            topic: *id,
+            base,
+            count: header.count,
+            epoch: current,
+            duplicate,
+        };
+        let traffic = topic.traffic.as_deref();
+        if traffic.is_some_and(|t| t.suspect) {
+            return Err(Outcome::Refused(Refusal::Damaged));
+        }
+        let fresh = super::dedupe::Dedupe::default();
+        let dedupe = traffic.map_or(&fresh, |t| &t.dedupe);
+        match dedupe.judge(&header.producer, header.sequence, header.count) {
+            Verdict::New => {}
+            Verdict::Duplicate(base) => {
+                return Err(Outcome::Appended(appended(base, true)));
+            }
+            Verdict::Gap { expected } => {
+                return Err(Outcome::Refused(Refusal::SequenceGap {
+                    expected,
+                    found: header.sequence,
+                }));
+            }
+            Verdict::UnknownProducer => return Err(Outcome::Refused(Refusal::UnknownProducer)),
+            Verdict::TooOld => return Err(Outcome::Refused(Refusal::SequenceTooOld)),
+        }
+        let answer = appended(topic.range().1, false);
+        header.base = answer.base;
+        header.epoch = current;
+        header.appended = traffic.map_or(wall, |t| wall.max(t.last_append.unwrap_or(wall)));
+        Ok((Record::Batch(header), answer))
+    }
+
+    fn decide_host(&self, hosted: &HostedTopic) -> Decision {
+        match self.topics.get(&hosted.id) {
+            Some(known) if hosted.grant < known.grant || known.hosted(hosted.id) == *hosted => {
+                Decision::Answer(Outcome::Done)
+            }
+            _ => Decision::Write(Record::Host(hosted.clone()), Outcome::Done),
+        }
+    }
+
+    fn decide_boot(&self, incarnation: Incarnation, boot: BootId) -> Decision {
+        match self.booted {
+            // A reconnect, or an answer that comes late: never lowered.
+            Some(booted) if incarnation <= booted => Decision::Answer(Outcome::Done),
+            // A new process must not go on under an incarnation that an earlier one may have used.
+            None if incarnation <= self.incarnation => Decision::refuse(Refusal::StaleBoot {
+                known: self.incarnation,
+                found: incarnation,
+            }),
+            _ => Decision::Write(Record::Boot(incarnation, boot), Outcome::Done),
+        }
+    }
+
+    fn decide_position(
+        &self,
+        id: &TopicId,
+        key: &PositionKey,
+        next: Offset,
+        sequence: u64,
+        reset: bool,
+    ) -> Decision {
+        let Some(topic) = self.topics.get(id) else {
+            return Decision::refuse(Refusal::UnknownTopic);
+        };
+        let (start, end) = topic.range();
+        let known = topic.traffic.as_ref().and_then(|t| t.positions.get(key));
+        let mut next = next.clamp(start, end);
+        if let Some(known) = known {
+            if sequence <= known.sequence {
+                return Decision::Answer(Outcome::Position(*known));
+            }
+            if !reset {
+                next = next.max(known.next);
+            }
+        }
+        let position = Position { next, sequence };
+        Decision::Write(
+            Record::Position(*id, key.clone(), position),
+            Outcome::Position(position),
+        )
+    }
+
+    fn decide_trim(&self, id: &TopicId, start: Offset) -> Decision {
+        let Some(topic) = self.topics.get(id) else {
+            return Decision::refuse(Refusal::UnknownTopic);
+        };
+        let (known, end) = topic.range();
+        match start.min(end) {
+            start if start > known => Decision::Write(Record::Trim(*id, start), Outcome::Done),
+            _ => Decision::Answer(Outcome::Done),
+        }
+    }
+
+    fn epoch_of(&self, topic: &Topic) -> Option<Epoch> {
+        self.booted.map(|incarnation| Epoch {
+            grant: topic.grant,
+            incarnation,
+        })
+    }
+
+    /// Takes a record in; answers the bytes that its topic then holds.
+    ///
+    /// A record of a topic that is not known changes nothing: the topic was forgotten.
+    pub fn apply(&mut self, record: &Record) -> u64 {
+        match record {
+            Record::Host(hosted) => self.apply_host(hosted),
+            Record::Forget(id) => {
+                self.topics.remove(id);
+            }
+            Record::Boot(incarnation, _) => {
+                self.incarnation = self.incarnation.max(*incarnation);
+                self.booted = self.booted.max(Some(*incarnation));
+            }
+            Record::Batch(header) => self.apply_batch(header),
+            Record::Position(id, key, position) => {
+                if let Some(traffic) = self.traffic(id) {
+                    traffic.positions.insert(key.clone(), *position);
+                }
+            }
+            Record::Trim(id, start) => {
+                if let Some(traffic) = self.traffic(id) {
+                    traffic.trim(*start);
+                }
+            }
+            Record::AcceptLoss(id, ranges) => {
+                if let Some(traffic) = self.traffic(id) {
+                    traffic.accept_loss(ranges);
+                }
+            }
+            Record::Marker(_) => {}
+        }
+        let traffic = record.topic().and_then(|id| self.topics.get(&id));
+        traffic
+            .and_then(|topic| topic.traffic.as_ref())
+            .map_or(0, |t| t.bytes)
+    }
+
+    fn apply_host(&mut self, hosted: &HostedTopic) {
+        match self.topics.get_mut(&hosted.id) {
+            None => {
+                self.topics.insert(hosted.id, Topic::new(hosted));
+            }
+            Some(topic) => {
+                topic.name = hosted.name.clone();
+                topic.settings = boxed(hosted.settings);
+                topic.grant = topic.grant.max(hosted.grant);
+                self.note_expiry(&hosted.id);
+            }
+        }
+    }
+
+    fn apply_batch(&mut self, header: &batch::BatchHeader) {
+        // Batches repeat their epoch: a lost entry of a boot or a grant is made up for.
+        self.incarnation = self.incarnation.max(header.epoch.incarnation);
+        let Some(topic) = self.topics.get_mut(&header.topic) else {
+            return;
+        };
+        topic.grant = topic.grant.max(header.epoch.grant);
+        let settings = topic.settings();
+        let traffic = topic.traffic.get_or_insert_default();
+        let range = Range {
+            sequence: header.sequence,
+            offset: header.base,
+            count: u64::from(header.count),
+        };
+        traffic.dedupe.note(header.producer, range);
+        let first = traffic.append(header, &settings);
+        if first {
+            self.note_expiry(&header.topic);
+        }
+    }
+
+    fn traffic(&mut self, id: &TopicId) -> Option<&mut Traffic> {
+        self.topics
+            .get_mut(id)
+            .map(|topic| &mut **topic.traffic.get_or_insert_default())
+    }
+
+    pub(super) fn note_expiry(&mut self, id: &TopicId) {
+        let due = self.topics.get(id).and_then(|topic| {
+            let traffic = topic.traffic.as_ref()?;
+            traffic.expiry(&topic.settings())
+        });
+        if let Some(due) = due {
+            self.expiries.push(Reverse((due, *id)));
+        }
+    }
+
+    /// Where the topic's retained size would have its start, if that lies above the present one.
+    /// Worth asking after each append.
+    pub fn size_trim(&self, id: &TopicId) -> Option<Record> {
+        let topic = self.topics.get(id)?;
+        let limit = topic.settings.as_ref()?.retain_bytes?;
+        let start = topic.traffic.as_ref()?.size_start(limit)?;
+        Some(Record::Trim(*id, start))
+    }
+
+    /// Trims of topics with messages past their age, at most [`limits::TRIMS_PER_GROUP`].
+    pub fn age_trims(&mut self, wall: UnixMicros) -> Vec<Record> {
+        let mut trims = Vec::new();
+        while trims.len() < limits::TRIMS_PER_GROUP {
+            match self.expiries.peek() {
+                Some(Reverse((due, _))) if *due < wall.0 => {}
+                _ => break,
+            }
+            let Some(Reverse((_, id))) = self.expiries.pop() else {
+                break;
+            };
+            let Some(topic) = self.topics.get(&id) else {
+                continue;
+            };
+            let Some(traffic) = topic.traffic.as_ref() else {
+                continue;
+            };
+            if let Some(start) = traffic.age_start(&topic.settings(), wall) {
+                trims.push(Record::Trim(id, start));
+            } else {
+                self.note_expiry(&id);
+            }
+        }
+        trims
+    }
+
+    /// Queues a topic anew after its trim was applied.
+    pub fn after_trim(&mut self, id: &TopicId) {
+        self.note_expiry(id);
+    }
+
+    /// Marks a range of a topic as damaged. Its offsets are never given out again.
+    pub(super) fn damage(&mut self, id: &TopicId, from: Offset, to: Offset) {
+        if let Some(traffic) = self.traffic(id) {
+            traffic.damage(from, to);
+        }
+    }
+
+    /// Marks a topic whose end cannot be proven.
+    pub(super) fn suspect(&mut self, id: &TopicId) {
+        if let Some(traffic) = self.traffic(id) {
+            traffic.suspect = true;
+        }
+    }
+
+    /// The end of a topic.
+    pub(super) fn end(&self, id: &TopicId) -> Option<Offset> {
+        self.topics.get(id).map(|topic| topic.range().1)
+    }
+
+    /// The start of a topic.
+    pub(super) fn start(&self, id: &TopicId) -> Option<Offset> {
+        self.topics.get(id).map(|topic| topic.range().0)
+    }
+
+    /// Forgets what recovery saw of sessions: each process must boot anew.
+    pub(super) fn begin_life(&mut self) {
+        self.booted = None;
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

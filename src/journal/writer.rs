@@ -1,0 +1,407 @@
+//! The writer thread: takes all that is queued, decides, writes it as one group, syncs once, tells
+//! the view, and answers.
+//!
+//! The order within [`Writer::commit`] is the contract of the journal: decide, write, sync, make
+//! visible, notify, answer. A write or sync that fails ends the thread: nothing of the group is
+//! acknowledged, and nothing ever after.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+
+use bytes::Bytes;
+
+use super::command::{Command, Completions, Outcome, Refusal};
+use super::error::FatalError;
+use super::index::Place;
+use super::keeper::Task;
+use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, LAST_OF_GROUP, entry_bytes, topic_mark};
+use super::queue::{Item, Taken};
+use super::record::Record;
+use super::space::{Prepared, Room, SMALL_ENTRY_BYTES};
+use super::table::{Decision, HostedTopic, Table};
+use super::view::Effect;
+use super::{Hooks, Shared};
+use crate::clock;
+use crate::limits;
+use crate::types::{MonoNs, TopicId};
+use crate::wire::batch;
+
+/// Bytes that a trim takes, which an append may bring about.
+const TRIM_ENTRY_BYTES: u64 = 56;
+
+/// A group in the making.
+struct Group {
+    number: u64,
+    segment: u64,
+    generation: u64,
+    /// Position of the first entry.
+    start: u64,
+    buffer: Vec<u8>,
+    effects: Vec<Effect>,
+    last: Option<(usize, EntryHeader)>,
+}
+
+impl Group {
+    fn position(&self) -> u64 {
+        self.start + self.buffer.len() as u64
+    }
+
+    /// Lays an entry; the one copy of a batch's bytes.
+    fn lay(&mut self, record: &Record, bytes: Option<&[u8]>) -> Place {
+        let at = self.buffer.len();
+        let position = self.position();
+        let body_at = at + ENTRY_HEADER_BYTES;
+        self.buffer.resize(body_at, 0);
+        match (record, bytes) {
+            (Record::Batch(header), Some(bytes)) => {
+                self.buffer.extend_from_slice(bytes);
+                let body = &mut self.buffer[body_at..];
+                batch::set_host_fields(body, header.base, header.epoch, header.appended);
+            }
+            _ => record.encode(&mut self.buffer),
+        }
+        let body = &self.buffer[body_at..];
+        let header = EntryHeader {
+            length: body.len() as u32,
+            group: self.number,
+            body_crc: crc32c::crc32c(body),
+            kind: record.kind(),
+            flags: 0,
+            topic: record.topic().as_ref().map_or(0, topic_mark),
+        };
+        let raw = header.encode(self.generation, position);
+        self.buffer[at..body_at].copy_from_slice(&raw);
+        self.buffer.resize(at + header.total() as usize, 0);
+        self.last = Some((at, header));
+        Place {
+            segment: self.segment,
+            position,
+            bytes: header.total(),
+        }
+    }
+
+    /// Marks the last entry as the group's last.
+    fn seal(&mut self) {
+        if let Some((at, mut header)) = self.last {
+            header.flags = LAST_OF_GROUP;
+            let raw = header.encode(self.generation, self.start + at as u64);
+            self.buffer[at..at + ENTRY_HEADER_BYTES].copy_from_slice(&raw);
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) hooks: Hooks,
+    pub(super) active: Prepared,
+    pub(super) position: u64,
+    /// The last group written.
+    pub(super) group: u64,
+    /// The last entry is no marker.
+    pub(super) needs_marker: bool,
+    pub(super) keeper: SyncSender<Task>,
+    /// When messages were last looked at for their age.
+    pub(super) aged_at: MonoNs,
+}
+
+impl Writer {
+    /// The thread.
+    pub(super) fn run(mut self) {
+        if let Err(error) = self.serve() {
+            self.die(error);
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), FatalError> {
+        loop {
+            let timeout = match self.needs_marker {
+                true => limits::MARKER_IDLE,
+                false => limits::JOURNAL_TICK,
+            };
+            match self
+                .shared
+                .queue
+                .take(self.shared.options.group_bytes, timeout)
+            {
+                Taken::Items(items) => self.commit(items)?,
+                Taken::Idle => {
+                    if let Some(error) = self.shared.space.failure() {
+                        return Err(error);
+                    }
+                    if self.needs_marker {
+                        self.mark(false)?;
+                    }
+                }
+                Taken::Closed => {
+                    return self.mark(true);
+                }
+            }
+            self.trim_aged()?;
+        }
+    }
+
+    /// The end after a failure. Whoever waits is answered when the writer is dropped.
+    fn die(&self, error: FatalError) {
+        tracing::error!(%error, source = %error.source, "the journal has stopped");
+        let shared = &self.shared;
+        shared.queue.close();
+        (self.hooks.on_fatal)(&error);
+        shared.space.stop();
+    }
+
+    fn begin(&mut self, room: Room, bytes: u64) -> Group {
+        if room.roll
+            && let Some(next) = self.shared.space.roll()
+        {
+            self.roll(next);
+        }
+        Group {
+            number: self.group + 1,
+            segment: self.active.sequence,
+            generation: self.active.generation,
+            start: self.position,
+            buffer: Vec::with_capacity(bytes.min(room.all) as usize),
+            effects: Vec::new(),
+            last: None,
+        }
+    }
+
+    fn roll(&mut self, next: Prepared) {
+        let sealed = {
+            let mut view = self.shared.view.write();
+            view.active_from_group = self.group;
+            view.roll(next.sequence, next.generation)
+        };
+        self.active = next;
+        self.position = super::layout::FIRST_ENTRY;
+        self.shared
+            .counters
+            .segments_sealed
+            .fetch_add(1, Ordering::Relaxed);
+        // Waits while too many sealed segments hold their index in memory. If the keeper has gone,
+        // the index stays in memory and is made anew at the next start.
+        let _ = self.keeper.send(Task::Sealed(sealed));
+    }
+
+    fn commit(&mut self, items: Vec<Item>) -> Result<(), FatalError> {
+        let bytes = items.iter().map(|item| entry_bound(&item.command)).sum();
+        let room = match self.shared.space.reserve(bytes) {
+            Ok(room) => room,
+            Err(error) => {
+                stop_items(items);
+                return Err(error);
+            }
+        };
+        let mut group = self.begin(room, bytes);
+        let shared = self.shared.clone();
+        let mut table = shared.table.lock();
+        shared.table_ahead.store(true, Ordering::Release);
+        let wall = clock::wall_now();
+        let mut answers = Vec::with_capacity(items.len());
+        for item in items {
+            let outcome = self.decide(&mut table, &mut group, room, &item.command, wall);
+            answers.push((item.done, outcome));
+        }
+        let result = self.write(&table, group);
+        // Let the keeper in if it waits for its next few topics.
+        parking_lot::MutexGuard::unlock_fair(table);
+        let mut completions = Completions::default();
+        for (done, outcome) in answers {
+            completions.add(done, outcome);
+        }
+        match &result {
+            Ok(topics) => {
+                if !topics.is_empty() {
+                    (self.hooks.on_commit)(topics);
+                }
+                completions.deliver();
+            }
+            Err(_) => completions.stop(),
+        }
+        result.map(|_| ())
+    }
+
+    fn decide(
+        &self,
+        table: &mut Table,
+        group: &mut Group,
+        room: Room,
+        command: &Command,
+        wall: crate::types::UnixMicros,
+    ) -> Outcome {
+        let grows = match command {
+            Command::Append { .. } => true,
+            Command::Host(topic) => table.end(&topic.id).is_none(),
+            _ => false,
+        };
+        if let Command::AcceptLoss { topic } = command {
+            // Reads may have found damage that the table has not heard of.
+            for (from, to) in self.shared.view.read().damaged(topic) {
+                table.damage(topic, from, to);
+            }
+        }
+        let decision = table.decide(command, wall);
+        let (record, outcome) = match decision {
+            Decision::Answer(outcome) => return outcome,
+            Decision::Write(record, outcome) => (record, outcome),
+        };
+        let limit = if grows { room.appends } else { room.all };
+        if group.buffer.len() as u64 + entry_bound(command) > limit {
+            return Outcome::Refused(Refusal::StorageFull);
+        }
+        let bytes = match command {
+            Command::Append { batch, .. } => Some(&**batch),
+            _ => None,
+        };
+        self.take(table, group, record, bytes);
+        if let Command::Append { topic, .. } | Command::Host(HostedTopic { id: topic, .. }) =
+            command
+            && let Some(trim) = table.size_trim(topic)
+        {
+            self.take(table, group, trim, None);
+        }
+        outcome
+    }
+
+    fn take(&self, table: &mut Table, group: &mut Group, record: Record, bytes: Option<&[u8]>) {
+        let place = group.lay(&record, bytes);
+        let kept = table.apply(&record);
+        group.effects.push(Effect {
+            record,
+            place,
+            kept,
+        });
+    }
+
+    /// Writes and syncs a group and tells the view; answers the topics whose end rose.
+    fn write(&mut self, table: &Table, mut group: Group) -> Result<Vec<TopicId>, FatalError> {
+        if group.effects.is_empty() {
+            self.shared.table_ahead.store(false, Ordering::Release);
+            return Ok(Vec::new());
+        }
+        group.seal();
+        let shared = &self.shared;
+        let dir = &shared.options.dir;
+        let fatal = |what| move |source| FatalError::new(what, dir, source);
+        self.active
+            .file
+            .write_at(&group.buffer, group.start)
+            .map_err(fatal("write"))?;
+        shared
+            .sync_since
+            .store(clock::mono_now().0.max(1), Ordering::Release);
+        let synced = self.active.file.sync().map_err(fatal("sync"));
+        shared.sync_since.store(0, Ordering::Release);
+        synced?;
+        self.group = group.number;
+        self.position = group.position();
+        let topics = risen(&group.effects);
+        let shrunk = group
+            .effects
+            .iter()
+            .any(|effect| matches!(effect.record, Record::Trim(..) | Record::Forget(_)));
+        shared
+            .incarnation
+            .fetch_max(table.incarnation, Ordering::AcqRel);
+        let last = group.effects.last().map(|effect| &effect.record);
+        self.needs_marker = !matches!(last, Some(Record::Marker(_)));
+        shared
+            .counters
+            .note_group(&group.effects, group.buffer.len());
+        let evicted = shared.view.write().commit(
+            &group.effects,
+            group.number,
+            Bytes::from(group.buffer),
+            shared.options.tail_cache_bytes,
+        );
+        drop(evicted);
+        shared.table_ahead.store(false, Ordering::Release);
+        shared.space.advance(self.position);
+        if shrunk {
+            // If the keeper is busy it will look again by itself.
+            let _ = self.keeper.try_send(Task::Reclaim);
+        }
+        Ok(topics)
+    }
+
+    /// Writes records of the journal's own making.
+    fn commit_records(&mut self, records: Vec<Record>) -> Result<(), FatalError> {
+        // Trims and markers only.
+        let bytes = records.len() as u64 * TRIM_ENTRY_BYTES;
+        let room = self.shared.space.reserve(bytes)?;
+        let mut group = self.begin(room, bytes);
+        let shared = self.shared.clone();
+        let mut table = shared.table.lock();
+        shared.table_ahead.store(true, Ordering::Release);
+        for record in records {
+            let topic = record.topic();
+            // On a full disk what does not fit is tried again at the next look.
+            if group.buffer.len() as u64 + TRIM_ENTRY_BYTES <= room.all {
+                self.take(&mut table, &mut group, record, None);
+            }
+            if let Some(topic) = topic {
+                table.after_trim(&topic);
+            }
+        }
+        self.write(&table, group).map(|_| ())
+    }
+
+    fn mark(&mut self, closed: bool) -> Result<(), FatalError> {
+        self.needs_marker = false;
+        self.commit_records(vec![Record::Marker(closed)])
+    }
+
+    fn trim_aged(&mut self) -> Result<(), FatalError> {
+        let now = clock::mono_now();
+        if now.since(self.aged_at) < limits::JOURNAL_TICK {
+            return Ok(());
+        }
+        self.aged_at = now;
+        let trims = self.shared.table.lock().age_trims(clock::wall_now());
+        match trims.is_empty() {
+            true => Ok(()),
+            false => self.commit_records(trims),
+        }
+    }
+}
+
+/// Bytes that a command takes in the journal at most, a trim that it may bring about included.
+fn entry_bound(command: &Command) -> u64 {
+    match command {
+        Command::Append { batch, .. } => entry_bytes(batch.len()) as u64 + TRIM_ENTRY_BYTES,
+        _ => SMALL_ENTRY_BYTES,
+    }
+}
+
+fn risen(effects: &[Effect]) -> Vec<TopicId> {
+    let mut topics: Vec<TopicId> = effects
+        .iter()
+        .filter_map(|effect| match &effect.record {
+            Record::Batch(header) => Some(header.topic),
+            _ => None,
+        })
+        .collect();
+    topics.sort_unstable();
+    topics.dedup();
+    topics
+}
+
+fn stop_items(items: Vec<Item>) {
+    let mut completions = Completions::default();
+    for item in items {
+        completions.add(item.done, Outcome::Stopped);
+    }
+    completions.stop();
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Also when the thread panics: nobody must wait for ever.
+        self.shared.queue.close();
+        while let Taken::Items(items) = self.shared.queue.take(usize::MAX, limits::MARKER_IDLE) {
+            stop_items(items);
+        }
+    }
+}
