@@ -352,7 +352,10 @@ impl Engine {
         self.renew_pass_if_refused(&error).await;
         let why = describe(&error);
         for topic in lost {
-            let slot = self.topics.get_mut(&topic).and_then(|followed| followed.slot.take());
+            let slot = self
+                .topics
+                .get_mut(&topic)
+                .and_then(|followed| followed.slot.take());
             if let Some((slot, _)) = slot {
                 self.slots.remove(&slot);
             }
