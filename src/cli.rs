@@ -8,18 +8,30 @@
 //! | [`error`] | errors for people and programs, exit codes |
 //! | [`output`] | tables and JSON |
 //! | [`who`] | which identity a command acts under |
+//! | [`online`] | clients of index and hosts, and how long they are waited for |
+//! | [`notices`] | what the index kept to be told |
+//! | [`nearest`] | the topic that was probably meant |
+//! | [`received`] | messages in the forms in which they are printed |
+//! | [`ask`] | questions to the person at the terminal |
 //! | [`wait`] | waiting that says for what |
 //! | [`hosting`] | running a peer: for `peer`, `up` and the menu |
+//! | [`indexing`] | running the index: for `index` and `up` |
 //! | [`takeover`] | ending the process that holds a data folder |
 //! | [`signals`] | SIGINT and SIGTERM |
 //! | [`units`] | bytes and durations |
 
 pub mod args;
+pub mod ask;
 pub mod commands;
 pub mod context;
 pub mod error;
 pub mod hosting;
+pub mod indexing;
+pub mod nearest;
+pub mod notices;
+pub mod online;
 pub mod output;
+pub mod received;
 pub mod signals;
 pub mod takeover;
 pub mod units;
@@ -73,6 +85,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> Result<(), CliError> {
             CliError::new("runtime", Exit::Other, "cannot start").detail("cause", error)
         })?;
     let result = runtime.block_on(commands::run(&context, cli.command));
+    let result = result.map_err(|error| context.with_identity(error));
     // A thread that reads standard input would keep the process until the next line.
     runtime.shutdown_background();
     result
@@ -84,12 +97,7 @@ fn code(exit: Exit) -> ExitCode {
 
 fn report(error: &CliError, json: bool) -> ExitCode {
     if error.exit() != Exit::Ok {
-        let text = match json {
-            true => error.to_json().to_string(),
-            false => error.to_string(),
-        };
-        // Where standard error is gone the exit code is all that can be said.
-        let _ = writeln!(std::io::stderr(), "{text}");
+        output::say_error(error, json);
     }
     code(error.exit())
 }

@@ -2,10 +2,11 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `address` | where an index is |
 //! | `index_link` | the connection to the index: pinned, registered, made again on loss |
 //! | `routes`, `state` | routes and passes, in memory and on disk, for when the index is down |
 //! | `hosts` | calls to the host of a topic, with fresh routes and passes where needed |
+//! | `known` | subscriptions known without asking the index |
+//! | `ask` | questions to peers about themselves |
 //! | `topics` | creating, deleting, listing; subscriptions; peers |
 //! | `publisher` | appends: batching, pipelining, retry with dedupe |
 //! | `pull`, `follow` | reading; positions |
@@ -13,12 +14,13 @@
 //!
 //! Must not know segments or anything inside an index.
 
-mod address;
+mod ask;
 mod backoff;
 mod error;
 mod follow;
 mod hosts;
 mod index_link;
+mod known;
 mod message;
 mod publisher;
 mod pull;
@@ -34,12 +36,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub use crate::types::IndexAddress;
 pub use crate::wire::peer::ReadFrom;
-pub use address::{IndexAddress, ParseAddressError};
 pub use backoff::Backoff;
 pub use error::ClientError;
 pub(crate) use error::describe;
-pub use follow::{FollowEvent, FollowOptions, Follower};
+pub use follow::{Committer, FollowEvent, FollowOptions, Follower};
 pub use index_link::{IndexLink, IndexLinkOptions};
 pub use message::{Delivery, Message, ReceivedMessage};
 pub use publisher::{Pending, Publisher, PublisherOptions, Receipt, Waiting};
@@ -119,6 +121,7 @@ struct Inner {
     state: state::StateDir,
     routes: Mutex<routes::Routes>,
     routes_saved: Mutex<MonoNs>,
+    known: Mutex<known::Known>,
     name: Option<PeerName>,
     host_patience: Duration,
 }
@@ -135,6 +138,7 @@ impl Client {
             patience: options.index_patience,
         };
         let routes = routes::Routes::new(state.routes());
+        let known = known::Known::new(state.subscriptions());
         Ok(Client {
             inner: Arc::new(Inner {
                 pool: Pool::new(endpoint.clone()),
@@ -143,6 +147,7 @@ impl Client {
                 state,
                 routes: Mutex::new(routes),
                 routes_saved: Mutex::new(MonoNs::default()),
+                known: Mutex::new(known),
                 name: options.name,
                 host_patience: options.host_patience,
             }),

@@ -4,7 +4,6 @@
 //! the documented default ([`KEYS`]), and [`Config::entries`] says from which. A file that is not
 //! wholly understood is refused with file, line and key. Must not know what the values are used for.
 
-mod address;
 mod error;
 mod json;
 mod keys;
@@ -17,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::telemetry::{Filter, Format};
 use crate::types::{Fingerprint, PeerName};
 
-pub use address::{AddressError, Host, IndexAddress};
+pub use crate::types::{AddressError, Host, IndexAddress};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, find, markdown};
 pub use show::{Entry, Origin};

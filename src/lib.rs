@@ -7,8 +7,10 @@ pub mod clock;
 pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod index;
 pub mod journal;
 pub mod limits;
+pub mod lock;
 pub mod peer;
 pub mod telemetry;
 pub mod text;

@@ -229,6 +229,56 @@ const _: () = {
     assert!(RETENTION_PARTS * 2 < RETENTION_MARKS as u64);
     assert!(READ_MERGE_BYTES < READ_CHUNK_BYTES);
 };
+/// Changes waiting for the index's decider; beyond it requests wait in their streams.
+pub const DECISIONS_QUEUED: usize = 4_096;
+/// Requests decided and committed together; bounds what one failed commit can refuse.
+pub const DECISIONS_PER_COMMIT: usize = 1_024;
+/// Changes after which a commit is closed, so that a flood of large requests keeps commits short.
+pub const CHANGES_PER_COMMIT: usize = 16_384;
+/// Changes applied to the directory under one hold of its lock: readers wait some hundred
+/// microseconds at most.
+pub const CHANGES_PER_LOCK: usize = 256;
+/// How long the creator of a topic waits for the host to accept it durably; half of
+/// [`REPLY_TIMEOUT`], so that the creator hears it from the index.
+pub const CREATE_WAIT: Duration = Duration::from_secs(5);
+/// Assignment frames sent to a host and not acknowledged: what the index remembers per session.
+pub const ASSIGN_FRAMES_IN_FLIGHT: usize = 8;
+/// Differences waiting for a host; beyond it the host gets the full list again, from memory.
+pub const ASSIGNMENTS_QUEUED: usize = 65_536;
+/// How often reported metadata is written to the index's store.
+pub const REPORT_FLUSH: Duration = Duration::from_secs(5);
+/// How often the index looks for notices past [`NOTICE_AGE`].
+pub const NOTICE_PRUNE: Duration = Duration::from_secs(3600);
+/// How often the index looks for silent peers.
+pub const SESSION_TICK: Duration = Duration::from_millis(100);
+/// A gap between two looks beyond which the index was itself stopped or overloaded: it then counts
+/// every session as just heard of, for it may have missed heartbeats that were sent.
+pub const SESSION_TICK_LATE: Duration = Duration::from_millis(500);
+/// Boot ids remembered per peer as fenced, so that an old process that comes back does not fence
+/// its successor.
+pub const FENCED_BOOTS: usize = 16;
+/// Names that one page of a filtered listing looks at; the page then ends early and says so.
+pub const NAMES_PER_PAGE_SCAN: usize = 16_384;
+/// Names looked up under one hold of the directory's lock while listing.
+pub const NAMES_PER_LOCK: usize = 256;
+/// Topic slots looked at under one hold of the directory's lock while collecting a host's
+/// assignments: a millisecond or two.
+pub const SLOTS_PER_LOCK: u32 = 65_536;
+/// Bytes, as estimated, at which a page of a listing ends: half of [`METADATA_REPLY_BYTES`], for the
+/// estimate is rough.
+pub const PAGE_BYTES: usize = METADATA_REPLY_BYTES / 2;
+/// Notices on the first page of a peer's subscriptions.
+pub const NOTICES_PER_PAGE: usize = 256;
+/// Creations in one request from which on the log has one line for all of them.
+pub const CREATIONS_LOGGED: usize = 16;
+/// Serial numbers of passes reserved by one durable write.
+pub const PASS_SERIALS_RESERVED: u64 = 1_024;
+/// Cache of the index's database; lookups do not use it.
+pub const STORE_CACHE_BYTES: usize = 16 << 20;
+/// Topics whose names still fit the directory's 32-bit handles.
+pub const TOPICS: usize = 1 << 30;
+/// Bytes of `certs/admitted`: some ten thousand keys.
+pub const ADMITTED_FILE_BYTES: u64 = 1 << 20;
 
 const _: () = {
     assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);
@@ -236,6 +286,8 @@ const _: () = {
     assert!(FRAME_BYTES > BATCH_BYTES);
     assert!(FRAME_BYTES <= STREAM_WINDOW_BYTES as usize);
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+    assert!(CREATE_WAIT.as_millis() * 2 <= REPLY_TIMEOUT.as_millis());
+    assert!(SESSION_TICK_LATE.as_millis() < LEASE_WAIT.as_millis());
     assert!(METADATA_REQUEST_BYTES <= CONNECTION_WINDOW_MIN_BYTES as usize);
     assert!(CONNECTIONS as u64 * CONNECTION_WINDOW_MIN_BYTES as u64 <= WINDOW_POOL_BYTES);
     assert!(WINDOW_PER_KEY_BYTES / WINDOW_PER_KEY_SHARE >= CONNECTION_WINDOW_BYTES as u64);

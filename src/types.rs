@@ -1,13 +1,15 @@
-//! The words of the system: names, identifiers, offsets, epochs and times.
+//! The words of the system: names, addresses, identifiers, offsets, epochs and times.
 //!
 //! Guarantees: a value of one of these types is valid by construction (a [`TopicName`] that exists is a
 //! legal topic name, also when it came from the network). Knows nothing but serde.
 
+mod address;
 mod ids;
 mod names;
 mod settings;
 mod time;
 
+pub use address::{AddressError, Host, IndexAddress};
 pub use ids::{
     BootId, Epoch, Fingerprint, Incarnation, Offset, ParseFingerprintError, ProducerId, SessionId,
     StorageId, TopicId, Version,

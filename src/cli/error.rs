@@ -3,6 +3,7 @@
 //! An error has a code, what was being done, what was seen against what was expected, and the next
 //! command to try; `-o json` prints the same as one object.
 
+mod client;
 mod from;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::text::one_line;
 
+pub use client::too_large;
 pub use from::exit_of;
 
 /// The exit code of the process.
@@ -110,6 +112,15 @@ impl CliError {
     pub fn note(mut self, note: impl fmt::Display) -> CliError {
         if let Some(last) = self.0.details.last_mut() {
             last.note = Some(note.to_string());
+        }
+        self
+    }
+
+    /// Adds to the line of this label and value where its value comes from, unless it says so.
+    pub fn note_on(mut self, label: &str, value: &str, note: impl fmt::Display) -> CliError {
+        let mut lines = self.0.details.iter_mut();
+        if let Some(line) = lines.find(|line| line.label == label && line.value == value) {
+            line.note.get_or_insert_with(|| note.to_string());
         }
         self
     }

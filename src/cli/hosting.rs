@@ -105,7 +105,8 @@ fn warn_of_damage(name: &PeerName, report: &RecoveryReport) {
     }
 }
 
-async fn resolve(key: &'static str, host: &Host, port: u16) -> Result<SocketAddr, CliError> {
+/// Resolves an address of this machine that a config key names.
+pub async fn resolve(key: &'static str, host: &Host, port: u16) -> Result<SocketAddr, CliError> {
     let fail = |cause: String| {
         CliError::new(
             "config",
@@ -142,7 +143,7 @@ impl From<PeerError> for CliError {
         match error {
             PeerError::Journal(error) => error.into(),
             PeerError::Bind(error) => error.into(),
-            PeerError::Refused(error) => CliError::new("refused", Exit::Refused, describe(&*error)),
+            PeerError::Refused(error) => (*error).into(),
             PeerError::Fenced { .. } => CliError::new("fenced", Exit::Conflict, error.to_string())
                 .help("run one `waypost peer` per identity; choose another with --id"),
             PeerError::JournalFailed(_) => {
@@ -157,7 +158,7 @@ impl From<PeerError> for CliError {
 impl From<OpenError> for CliError {
     fn from(error: OpenError) -> Self {
         match &error {
-            OpenError::Locked { dir, pid, holder } => in_use(dir, *pid, holder.as_ref()),
+            OpenError::Locked { dir, holder } => in_use(dir, holder),
             OpenError::Io { .. } => CliError::new("storage", Exit::Other, error.to_string())
                 .causes(&error)
                 .help("check the folder's owner, rights and free space"),

@@ -52,6 +52,15 @@ impl Output {
         })
     }
 
+    /// Starts a listing that comes in pages.
+    pub fn listing(&self) -> Result<Listing, CliError> {
+        Ok(Listing {
+            json: self.is_json(),
+            sink: Sink::stdout()?,
+            rows: 0,
+        })
+    }
+
     /// Prints one thing: `human` for people, or `value` as JSON.
     pub fn value<T: Serialize>(
         &self,
@@ -73,6 +82,49 @@ impl Output {
         let mut sink = Sink::stdout()?;
         sink.write(text.as_bytes())?;
         sink.flush()
+    }
+}
+
+/// A listing that comes in pages: one JSON array, or one table whose later pages have no head.
+pub struct Listing {
+    json: bool,
+    sink: Sink,
+    rows: usize,
+}
+
+impl Listing {
+    /// Prints a page.
+    pub fn page<T: Row>(&mut self, items: &[T]) -> Result<(), CliError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        if self.json {
+            for item in items {
+                let before = if self.rows == 0 { "[" } else { "," };
+                self.sink.write(before.as_bytes())?;
+                self.sink.write(json_line(item)?.trim_end().as_bytes())?;
+                self.rows += 1;
+            }
+        } else {
+            let text = table(T::HEAD, items.iter().map(|item| item.cells()));
+            let later = text.split_once('\n').map_or("", |(_, rows)| rows);
+            let text = if self.rows == 0 { text.as_str() } else { later };
+            self.sink.write(text.as_bytes())?;
+            self.rows += items.len();
+        }
+        self.sink.flush()
+    }
+
+    /// Ends it; one without any item is an empty array, or a head.
+    pub fn end<T: Row>(mut self) -> Result<(), CliError> {
+        let end = match (self.json, self.rows) {
+            (true, 0) => "[]\n".to_owned(),
+            (true, _) => "]\n".to_owned(),
+            (false, 0) => table(T::HEAD, []),
+            (false, _) => String::new(),
+        };
+        self.sink.write(end.as_bytes())?;
+        self.sink.flush()
     }
 }
 
@@ -155,6 +207,16 @@ pub fn fields(fields: &[(&str, String)]) -> String {
         .iter()
         .map(|(name, value)| format!("{name:width$}  {}\n", one_line(value)))
         .collect()
+}
+
+/// An error that does not end the command, on standard error.
+pub fn say_error(error: &CliError, json: bool) {
+    let text = match json {
+        true => error.to_json().to_string(),
+        false => error.to_string(),
+    };
+    // Where standard error is gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Says something on standard error that is not data.

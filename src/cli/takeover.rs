@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, getuid, kill_process};
 
 use super::error::{CliError, Exit};
 use super::wait;
-use crate::journal::lock::{self, Holder, HolderState};
+use crate::lock::{self, Holder, HolderState};
 
 /// How long the holder has to stop by itself before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -18,24 +18,28 @@ const GRACE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The error for a folder that another process holds.
-pub fn in_use(dir: &Path, pid: u32, holder: Option<&Holder>) -> CliError {
+pub fn in_use(dir: &Path, holder: &Holder) -> CliError {
     let message = format!("another process uses {}", dir.display());
     let error = CliError::new("in-use", Exit::Conflict, message);
-    let suspended = holder.is_some_and(|holder| holder.state == HolderState::Stopped);
-    let state = match holder.map(|holder| holder.state) {
-        Some(HolderState::Stopped) => "suspended (^Z)",
-        Some(HolderState::Running) => "running",
-        _ => "not visible from here",
+    let Some(pid) = holder.pid else {
+        return error
+            .detail("holder", "did not leave its pid")
+            .help("stop it, or choose another folder with --config");
     };
-    let error = match pid {
-        0 => error.detail("holder", "did not leave its pid"),
-        pid => error.detail("holder", format!("process {pid}, {state}")),
+    let (state, help) = match holder.state {
+        HolderState::Stopped => (
+            "suspended (^Z)",
+            format!("let it go on: kill -CONT {pid}; or end it: --take-over"),
+        ),
+        HolderState::Running => (
+            "running",
+            format!("stop it: kill {pid}; or let this command do so: --take-over"),
+        ),
+        HolderState::Unknown => ("not visible from here", format!("stop process {pid}")),
     };
-    error.help(match (suspended, pid) {
-        (_, 0) => "stop it, or choose another folder with --config".to_owned(),
-        (true, pid) => format!("let it go on: kill -CONT {pid}; or end it: --take-over"),
-        (false, pid) => format!("stop it: kill {pid}; or let this command do so: --take-over"),
-    })
+    error
+        .detail("holder", format!("process {pid}, {state}"))
+        .help(help)
 }
 
 /// Ends the holder of `dir`, if there is one: politely, then not. Only a process of the same user
@@ -45,15 +49,11 @@ pub async fn take_over(dir: &Path) -> Result<(), CliError> {
         return Ok(());
     };
     let pid = ours(&holder, dir)?;
-    tracing::warn!(
-        pid = holder.pid,
-        "ending the process that holds {}",
-        dir.display()
-    );
+    tracing::warn!("ending {holder}, which holds {}", dir.display());
     signal(pid, Signal::TERM, dir)?;
     // A suspended process takes the signal only when it goes on.
     signal(pid, Signal::CONT, dir)?;
-    let what = format!("process {} to end", holder.pid);
+    let what = format!("{holder} to end");
     let ended = wait::saying(&what, tokio::time::timeout(GRACE, freed(dir))).await;
     if ended.is_err() {
         signal(pid, Signal::KILL, dir)?;
@@ -69,9 +69,11 @@ async fn freed(dir: &Path) {
 }
 
 fn ours(holder: &Holder, dir: &Path) -> Result<Pid, CliError> {
-    let refuse =
-        |why: &str| in_use(dir, holder.pid, Some(holder)).detail("not taken over", why.to_owned());
-    let owner = fs::metadata(format!("/proc/{}", holder.pid)).map(|process| process.uid());
+    let refuse = |why: &str| in_use(dir, holder).detail("not taken over", why.to_owned());
+    let pid = holder
+        .pid
+        .ok_or_else(|| refuse("it did not leave its pid"))?;
+    let owner = fs::metadata(format!("/proc/{pid}")).map(|process| process.uid());
     if owner.ok() != Some(getuid().as_raw()) {
         return Err(refuse("it belongs to another user"));
     }
@@ -89,7 +91,7 @@ fn ours(holder: &Holder, dir: &Path) -> Result<Pid, CliError> {
     if !same {
         return Err(refuse("it runs another program"));
     }
-    i32::try_from(holder.pid)
+    i32::try_from(pid)
         .ok()
         .and_then(Pid::from_raw)
         .ok_or_else(|| refuse("its pid is not one"))
@@ -99,7 +101,10 @@ fn signal(pid: Pid, signal: Signal, dir: &Path) -> Result<(), CliError> {
     match kill_process(pid, signal) {
         // It has ended by itself, which is what was wanted.
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(in_use(dir, pid.as_raw_nonzero().get().unsigned_abs(), None)
-            .detail("cannot signal it", error)),
+        Err(error) => {
+            let message = format!("cannot end the process that uses {}", dir.display());
+            let error = CliError::new("in-use", Exit::Conflict, message).detail("cause", error);
+            Err(error.help(format!("end it by hand: kill -9 {}", pid.as_raw_nonzero())))
+        }
     }
 }

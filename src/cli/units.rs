@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::types::UnixMicros;
+
 /// Why a text is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -124,6 +126,21 @@ pub fn age(duration: Duration) -> String {
     }
 }
 
+/// A time for programs: RFC 3339 with microseconds.
+pub fn rfc3339(time: UnixMicros) -> String {
+    match jiff::Timestamp::from_microsecond(time.0) {
+        Ok(time) => format!("{time:.6}"),
+        // Beyond what a calendar holds; the number is all there is to say.
+        Err(_) => time.0.to_string(),
+    }
+}
+
+/// How long ago a time lies, for people.
+pub fn ago(now: UnixMicros, then: UnixMicros) -> String {
+    let micros = u64::try_from(now.0.saturating_sub(then.0)).unwrap_or(0);
+    format!("{} ago", age(Duration::from_micros(micros)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +196,15 @@ mod tests {
             assert_eq!(age(Duration::from_millis(ms)), text);
         }
         assert_eq!(age(Duration::from_secs(9 * 86_400)), "9d");
+    }
+
+    #[test]
+    fn times_print_for_programs_and_people() {
+        let time = UnixMicros(1_763_769_600_000_001);
+        assert_eq!(rfc3339(time), "2025-11-22T00:00:00.000001Z");
+        assert_eq!(rfc3339(UnixMicros(i64::MAX)), i64::MAX.to_string());
+        assert_eq!(ago(UnixMicros(12_000_000), UnixMicros(0)), "12s ago");
+        assert_eq!(ago(UnixMicros(0), UnixMicros(5)), "0ms ago");
     }
 
     proptest! {

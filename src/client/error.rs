@@ -1,6 +1,7 @@
 //! What can go wrong for a client.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,17 @@ pub enum ClientError {
         /// The topic.
         topic: TopicName,
         /// Its host.
+        peer: PeerName,
+        /// Where it was sought.
+        addresses: Vec<SocketAddr>,
+        /// Why.
+        #[source]
+        source: ConnectError,
+    },
+    /// A peer does not answer.
+    #[error("cannot reach peer {peer}")]
+    PeerUnreachable {
+        /// The peer.
         peer: PeerName,
         /// Why.
         #[source]

@@ -96,10 +96,8 @@ type Standings = Arc<Mutex<HashMap<TopicName, Standing>>>;
 
 /// Follows topics. Dropping it ends the streams.
 pub struct Follower {
-    client: Client,
-    group: Group,
     events: mpsc::Receiver<Result<FollowEvent, ClientError>>,
-    standings: Standings,
+    committer: Committer,
 }
 
 impl Client {
@@ -127,12 +125,12 @@ impl Client {
         let group = options.group.clone();
         let engine = engine::Engine::new(self.clone(), options, sender, Arc::clone(&standings));
         tokio::spawn(engine.run(topics));
-        Follower {
+        let committer = Committer {
             client: self.clone(),
             group,
-            events,
             standings,
-        }
+        };
+        Follower { events, committer }
     }
 }
 
@@ -144,6 +142,26 @@ impl Follower {
 
     /// Moves the position of a followed topic to `next`, durably. Cancellation: the position may or
     /// may not have moved.
+    pub async fn commit(&self, topic: &TopicName, next: Offset) -> Result<(), ClientError> {
+        self.committer.commit(topic, next).await
+    }
+
+    /// What commits beside the reading, so that a host that is slow to commit holds up nothing.
+    pub fn committer(&self) -> Committer {
+        self.committer.clone()
+    }
+}
+
+/// Commits positions of a [`Follower`]'s topics.
+#[derive(Clone)]
+pub struct Committer {
+    client: Client,
+    group: Group,
+    standings: Standings,
+}
+
+impl Committer {
+    /// As [`Follower::commit`].
     pub async fn commit(&self, topic: &TopicName, next: Offset) -> Result<(), ClientError> {
         let standing = self.standings.lock().get(topic).copied();
         let Some(Standing {

@@ -64,11 +64,12 @@ impl Client {
             .map_err(|source| ClientError::HostUnreachable {
                 topic: topic.clone(),
                 peer: host.name.clone(),
+                addresses: host.addresses.clone(),
                 source,
             })
     }
 
-    async fn present(&self) -> Result<Bytes, ClientError> {
+    pub(super) async fn present(&self) -> Result<Bytes, ClientError> {
         let pass = match self.inner.index.pass() {
             Some(pass) => pass,
             None => self.inner.index.renew_pass().await?,

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as SingleFlight;
 
-use super::address::IndexAddress;
 use super::backoff::Backoff;
 use super::error::ClientError;
 use super::state::{StateDir, StoredPass};
 use crate::clock;
 use crate::transport::{CallError, ConnectError, Connection, Endpoint, Expect, KnownIndex};
-use crate::types::{Fingerprint, PeerName};
+use crate::types::{Fingerprint, IndexAddress, PeerName};
 use crate::wire::Request;
 use crate::wire::index::{Register, Registered};
 use crate::wire::pass::SignedPass;
@@ -292,11 +291,11 @@ fn is_unreachable(error: &ClientError) -> bool {
 }
 
 async fn resolve(address: &IndexAddress) -> Result<Vec<SocketAddr>, ClientError> {
-    let resolved = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    let resolved = tokio::net::lookup_host(address.host_port()).await;
     resolved
         .map(Iterator::collect)
         .map_err(|source| ClientError::Resolve {
-            host: address.host.clone(),
+            host: address.host.to_string(),
             source: Arc::new(source),
         })
 }

@@ -6,6 +6,7 @@
 //! | `topic` | what one topic does next: find its host, send, recover (pure) |
 //! | `answers` | what an answer or a lost stream means for one topic (pure) |
 //! | `core` | all topics, their tickets and timers (pure) |
+//! | `handle` | what the clones of a publisher share |
 //! | `mailbox` | the queue into a task |
 //! | `account` | what `flush` waits for |
 //! | `shell` | the task that owns the core |
@@ -28,10 +29,13 @@ mod core_tests;
 #[cfg(test)]
 mod fake_host;
 mod find;
+mod handle;
 mod links;
 mod mailbox;
 #[cfg(test)]
 mod quic_tests;
+#[cfg(test)]
+mod rig;
 mod shell;
 #[cfg(test)]
 mod simulation;
@@ -158,7 +162,7 @@ pub struct Waiting {
 /// ```
 #[derive(Clone)]
 pub struct Publisher {
-    shared: Arc<shell::Handle>,
+    shared: Arc<handle::Handle>,
 }
 
 impl Client {

@@ -1,9 +1,11 @@
 //! The cache of routes. Pure but for what [`super::state`] stores.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 
 use crate::types::TopicName;
-use crate::wire::index::Route;
+use crate::wire::index::{HostAddress, Route};
 
 /// Routes kept on disk; a one-shot command needs one, a script some.
 const KEPT_ON_DISK: usize = 1_024;
@@ -67,6 +69,13 @@ impl Routes {
         );
     }
 
+    /// The hosts that occur, each once.
+    pub(super) fn hosts(&self) -> Vec<HostAddress> {
+        let hosts = self.routes.values().map(|cached| &cached.route.host);
+        let by_key: BTreeMap<_, _> = hosts.map(|host| (host.fingerprint, host)).collect();
+        by_key.into_values().cloned().collect()
+    }
+
     /// Something spoke against the route: look it up afresh before the next use.
     pub(super) fn doubt(&mut self, topic: &TopicName) {
         if let Some(cached) = self.routes.get_mut(topic) {
@@ -97,7 +106,6 @@ impl Routes {
 mod tests {
     use super::*;
     use crate::types::{Epoch, Fingerprint, PeerName, TopicId};
-    use crate::wire::index::HostAddress;
 
     fn route(grant: u32) -> Route {
         Route {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::ClientError;
-use crate::types::{Fingerprint, TopicName};
+use crate::types::{Fingerprint, Group, TopicId, TopicName};
 use crate::wire::index::Route;
 use crate::wire::pass::SignedPass;
 
@@ -41,6 +41,15 @@ impl StoredPass {
 struct StoredRoutes {
     version: u8,
     routes: Vec<(TopicName, Route)>,
+}
+
+/// A subscription that this folder's identity made or met.
+pub(super) type KnownSubscription = (TopicName, Group, TopicId);
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct StoredSubscriptions {
+    version: u8,
+    known: Vec<KnownSubscription>,
 }
 
 /// The folder of one identity's cache; without a path nothing is kept.
@@ -76,6 +85,38 @@ impl StateDir {
             routes,
         };
         self.write("routes", &stored)
+    }
+
+    pub(super) fn subscriptions(&self) -> Vec<KnownSubscription> {
+        self.read("subscriptions")
+            .filter(|stored: &StoredSubscriptions| stored.version == FILE_VERSION)
+            .map(|stored| stored.known)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn save_subscriptions(
+        &self,
+        known: Vec<KnownSubscription>,
+    ) -> Result<(), ClientError> {
+        let stored = StoredSubscriptions {
+            version: FILE_VERSION,
+            known,
+        };
+        self.write("subscriptions", &stored)
+    }
+
+    /// Removes all files, for what they say holds no more.
+    pub(super) fn clear(&self) -> Result<(), ClientError> {
+        let Some(folder) = &self.path else {
+            return Ok(());
+        };
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ClientError::State {
+                path: folder.display().to_string(),
+                source: Arc::new(error),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
@@ -127,5 +168,12 @@ mod tests {
         fs::write(folder.path().join("client/pass"), b"noise").unwrap();
         assert!(state.pass().is_none());
         assert!(state.routes().is_empty());
+
+        let known = vec![("T1".parse().unwrap(), Group::default(), TopicId([4; 16]))];
+        state.save_subscriptions(known.clone()).unwrap();
+        assert_eq!(state.subscriptions(), known);
+        state.clear().unwrap();
+        state.clear().unwrap();
+        assert!(state.subscriptions().is_empty());
     }
 }

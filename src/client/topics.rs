@@ -174,6 +174,7 @@ impl Client {
         let doing = format!("subscribing to topic '{name}'");
         let subscribed = self.inner.index.call(&doing, &request, true).await?;
         self.learn_route(name, subscribed.route.clone());
+        self.learn_subscription(name, group, subscribed.route.topic);
         Ok(subscribed)
     }
 
@@ -184,6 +185,8 @@ impl Client {
             group: group.clone(),
         };
         let doing = format!("unsubscribing from topic '{name}'");
+        // What is known here goes first: a pull must not take it for standing afterwards.
+        self.forget_subscription(name, group);
         self.inner
             .index
             .call(&doing, &request, false)

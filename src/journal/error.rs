@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::lock::Holder;
 use super::record::RecordError;
+use crate::lock::Holder;
 use crate::types::{Offset, StorageId, TopicId};
 
 /// A write or sync failed. The journal is stopped for good: after a failed sync nobody can say what
@@ -36,14 +36,12 @@ impl FatalError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("{} is in use by process {pid}", dir.display())]
+    #[error("{} is in use by {holder}", dir.display())]
     Locked {
         /// The folder.
         dir: PathBuf,
-        /// The process that holds it, 0 if it did not say.
-        pid: u32,
-        /// More about that process, if it can be seen.
-        holder: Option<Holder>,
+        /// Who that is.
+        holder: Holder,
     },
     /// The disk refused something.
     #[error("could not {what} {}", path.display())]

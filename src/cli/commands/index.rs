@@ -1,10 +1,14 @@
 //! `waypost index`: the index server, and what only its operator may do.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::node::TakeOver;
 use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::indexing::Indexing;
+use crate::cli::signals;
+use crate::index::admission;
 use crate::types::{Fingerprint, PeerName};
 
 /// What `index` takes.
@@ -51,10 +55,57 @@ pub struct ForgetArgs {
 }
 
 /// Runs the server or an operator command.
-pub async fn run(_ctx: &Context, args: IndexArgs) -> Result<(), CliError> {
+pub async fn run(ctx: &Context, args: IndexArgs) -> Result<(), CliError> {
     match args.command {
-        None => Err(super::unbuilt("index")),
-        Some(IndexCommand::Admit(_)) => Err(super::unbuilt("index admit")),
-        Some(IndexCommand::Forget(_)) => Err(super::unbuilt("index forget")),
+        None => serve(ctx, args.take_over.take_over).await,
+        Some(IndexCommand::Admit(args)) => admit(ctx, &args),
+        Some(IndexCommand::Forget(args)) => forget(ctx, args).await,
     }
+}
+
+async fn serve(ctx: &Context, end_holder: bool) -> Result<(), CliError> {
+    let shutdown = signals::shutdown()?;
+    let index = Indexing::prepare(ctx, end_holder).await?;
+    index.run(shutdown).await
+}
+
+/// The list is a file that the index reads again when it changes: no index need be running.
+fn admit(ctx: &Context, args: &AdmitArgs) -> Result<(), CliError> {
+    let certs = ctx.config.certs_dir();
+    let AdmitArgs { name, fingerprint } = args;
+    let new = admission::admit(&certs, name, *fingerprint).map_err(|error| {
+        CliError::new(
+            "storage",
+            Exit::Other,
+            "cannot change the list of admitted keys",
+        )
+        .detail("file", certs.join("admitted").display())
+        .detail("cause", error)
+    })?;
+    let value = json!({ "name": name, "fingerprint": fingerprint.to_string(), "new": new });
+    ctx.output.value(&value, || match new {
+        true => format!("Peer {name} is admitted with {fingerprint}."),
+        false => format!("Peer {name} was admitted with {fingerprint} already."),
+    })
+}
+
+async fn forget(ctx: &Context, args: ForgetArgs) -> Result<(), CliError> {
+    let name = &args.name;
+    if !args.yes && !args.keep_topics {
+        let what = format!("forgetting peer {name} deletes the topics that it hosts");
+        return Err(CliError::new("needs-confirmation", Exit::Usage, what)
+            .help("repeat with --yes, or keep them: --keep-topics"));
+    }
+    let client = ctx.operator_client()?;
+    let forgotten = client.forget_peer(name, args.keep_topics).await?;
+    client.close().await;
+    let value = json!({
+        "name": name, "deleted": forgotten.deleted, "kept": forgotten.kept,
+    });
+    ctx.output.value(&value, || {
+        let (deleted, kept) = (forgotten.deleted, forgotten.kept);
+        format!(
+            "The name {name} is free. Topics deleted: {deleted}; waiting for its next key: {kept}."
+        )
+    })
 }

@@ -1,5 +1,8 @@
 //! `waypost topic`: topics and their settings.
 
+mod change;
+mod look;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -112,13 +115,13 @@ pub struct ShowArgs {
 }
 
 /// Runs one.
-pub async fn run(_ctx: &Context, command: TopicCommand) -> Result<(), CliError> {
+pub async fn run(ctx: &Context, command: TopicCommand) -> Result<(), CliError> {
     match command {
-        TopicCommand::Create(_) => Err(super::unbuilt("topic create")),
-        TopicCommand::Set(_) => Err(super::unbuilt("topic set")),
-        TopicCommand::Delete(_) => Err(super::unbuilt("topic delete")),
-        TopicCommand::List(_) => Err(super::unbuilt("topic list")),
-        TopicCommand::Show(_) => Err(super::unbuilt("topic show")),
+        TopicCommand::Create(args) => change::create(ctx, args).await,
+        TopicCommand::Set(args) => change::set(ctx, args).await,
+        TopicCommand::Delete(args) => change::delete(ctx, args).await,
+        TopicCommand::List(args) => look::list(ctx, args).await,
+        TopicCommand::Show(args) => look::show(ctx, args).await,
     }
 }
 

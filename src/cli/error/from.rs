@@ -73,11 +73,36 @@ fn helped(error: CliError, help: Option<&str>) -> CliError {
 impl From<ErrorReply> for CliError {
     fn from(reply: ErrorReply) -> CliError {
         let code = reply.code();
+        if let Some(error) = bound_name(&reply) {
+            return error;
+        }
         helped(
             CliError::new(code.text(), exit_of(code), reply.detail),
             help_of(code),
         )
     }
+}
+
+/// The index's words about a name that is bound to another key, in their parts: `WHAT; expected KEY,
+/// SINCE; found KEY`. Any other words stay one sentence.
+fn bound_name(reply: &ErrorReply) -> Option<CliError> {
+    if reply.code() != ErrorCode::IdentityMismatch {
+        return None;
+    }
+    let mut parts = reply.detail.split("; ");
+    let message = parts.next()?;
+    let expected = parts.next()?.strip_prefix("expected ")?;
+    let found = parts.next()?.strip_prefix("found ")?;
+    let (expected, since) = expected.split_once(", ")?;
+    let name = message.split('"').nth(1).unwrap_or("NAME");
+    let error = CliError::new(ErrorCode::IdentityMismatch.text(), Exit::Refused, message)
+        .detail("expected", expected)
+        .note(since)
+        .detail("found", found);
+    Some(error.help(format!(
+        "choose another name with --id, or restore the key; the index's operator can free the \
+         name: waypost index forget {name}"
+    )))
 }
 
 impl From<NameError> for CliError {
@@ -140,6 +165,12 @@ impl From<IdentityError> for CliError {
 
 impl From<KnownIndexError> for CliError {
     fn from(error: KnownIndexError) -> CliError {
+        CliError::from(&error)
+    }
+}
+
+impl From<&KnownIndexError> for CliError {
+    fn from(error: &KnownIndexError) -> CliError {
         match error {
             KnownIndexError::Mismatch {
                 address,
@@ -159,7 +190,7 @@ impl From<KnownIndexError> for CliError {
                  otherwise somebody else answers there",
                 path.display()
             )),
-            error => CliError::new("known-index", Exit::Other, error.to_string()).causes(&error),
+            error => CliError::new("known-index", Exit::Other, error.to_string()).causes(error),
         }
     }
 }
@@ -204,10 +235,10 @@ impl From<ConnectError> for CliError {
             .detail("found", found),
             ConnectError::WrongProtocol { .. } => plain("wrong-protocol", Exit::Other),
             ConnectError::Refused { addr, reply } => CliError::from(reply).detail("from", addr),
-            ConnectError::Handshake { .. } | ConnectError::NoAddress { .. } => {
-                plain("unreachable", Exit::Unavailable)
-            }
-            _ => plain("connect", Exit::Other),
+            ConnectError::NobodyListens { .. }
+            | ConnectError::Handshake { .. }
+            | ConnectError::NoAddress { .. } => plain("unreachable", Exit::Unavailable),
+            ConnectError::Local { .. } => plain("connect", Exit::Other),
         };
         match causes {
             Some(cause) => made.detail("cause", cause),

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::account::{Account, Flushed};
 use super::core::{Core, Effect, Event, LinkId, Moment, Search, TopicKey};
 use super::find;
+use super::handle::Handle;
 use super::links::{Link, Links};
 use super::mailbox::Mailbox;
 use super::{PublisherOptions, Receipt, Waiting};
@@ -19,15 +20,15 @@ use crate::types::TopicName;
 use crate::wire::Retry;
 use crate::wire::index::Route;
 
-type Answer = Result<Receipt, ClientError>;
+pub(super) type Answer = Result<Receipt, ClientError>;
 
 /// Who waits for a message.
 pub(super) struct Waiter {
-    answer: oneshot::Sender<Answer>,
+    pub(super) answer: oneshot::Sender<Answer>,
     /// Permits of the buffer.
-    bytes: u32,
+    pub(super) bytes: u32,
     /// Which flush waits for it; set when the task takes it.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
 /// What comes into the task.
@@ -49,25 +50,12 @@ pub(super) enum Input {
     },
 }
 
-/// What the clones of a publisher share.
-pub(super) struct Handle {
-    inbox: Arc<Mailbox<Input>>,
-    room: Arc<Semaphore>,
-    buffer_bytes: usize,
-    waiting: watch::Receiver<Option<Waiting>>,
-}
-
 /// Starts the task of a publisher.
 pub(super) fn start(client: Client, options: PublisherOptions) -> Handle {
     let inbox = Arc::new(Mailbox::new());
     let room = Arc::new(Semaphore::new(options.buffer_bytes));
     let (told, waiting) = watch::channel(None);
-    let handle = Handle {
-        inbox: Arc::clone(&inbox),
-        room: Arc::clone(&room),
-        buffer_bytes: options.buffer_bytes,
-        waiting,
-    };
+    let handle = Handle::new(&inbox, &room, options.buffer_bytes, waiting);
     let task = Task {
         links: Arc::new(Links::new(client, Arc::clone(&inbox))),
         inbox,
@@ -83,56 +71,6 @@ pub(super) fn start(client: Client, options: PublisherOptions) -> Handle {
     };
     tokio::spawn(task.run());
     handle
-}
-
-impl Handle {
-    pub(super) async fn send(
-        &self,
-        topic: &TopicName,
-        message: Message,
-        bytes: usize,
-    ) -> Result<oneshot::Receiver<Answer>, ClientError> {
-        // `buffer_bytes` is bounded far below u32::MAX.
-        let bytes = bytes.min(self.buffer_bytes) as u32;
-        let permit = self.room.acquire_many(bytes).await;
-        permit.map_err(|_| ClientError::Closed)?.forget();
-        // No waiting from here on, so that a cancelled call has queued nothing.
-        let (answer, pending) = oneshot::channel();
-        self.inbox.push(Input::Send {
-            topic: topic.clone(),
-            message,
-            waiter: Waiter {
-                answer,
-                bytes,
-                generation: 0,
-            },
-        });
-        Ok(pending)
-    }
-
-    pub(super) async fn flush(&self) -> Flushed {
-        let (flushed, done) = oneshot::channel();
-        self.inbox.push(Input::Flush(flushed));
-        done.await.unwrap_or(Err(ClientError::Closed))
-    }
-
-    pub(super) async fn close(&self) {
-        self.room.close();
-        let (closed, done) = oneshot::channel();
-        self.inbox.push(Input::Close(Some(closed)));
-        // An error means that the task is gone already.
-        let _ = done.await;
-    }
-
-    pub(super) fn waiting(&self) -> watch::Receiver<Option<Waiting>> {
-        self.waiting.clone()
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.inbox.push(Input::Close(None));
-    }
 }
 
 struct Task {

@@ -1,10 +1,11 @@
-//! Hosts and the index's address, as people write them.
+//! Hosts and the index's address, as people write them. The config, the command line and the client
+//! library share them, so that an address means the same wherever it stands.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::types::{Fingerprint, ParseFingerprintError};
+use super::{Fingerprint, ParseFingerprintError};
 
 /// An IP address or a host name; a name is resolved when it is used, not here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -124,6 +125,13 @@ pub struct IndexAddress {
     pub fingerprint: Option<Fingerprint>,
 }
 
+impl IndexAddress {
+    /// `HOST:PORT`, as resolvers read it and `certs/known_index` pins it.
+    pub fn host_port(&self) -> String {
+        self.host.with_port(self.port)
+    }
+}
+
 fn parse_port(text: &str) -> Result<u16, AddressError> {
     match text.parse() {
         Ok(port) if port != 0 => Ok(port),
@@ -159,7 +167,7 @@ impl FromStr for IndexAddress {
 
 impl fmt::Display for IndexAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.host.with_port(self.port))?;
+        f.write_str(&self.host_port())?;
         match &self.fingerprint {
             Some(fingerprint) => write!(f, "#{fingerprint}"),
             None => Ok(()),

@@ -1,0 +1,197 @@
+//! What one host is told, cut into frames: the full list from the directory's memory, then the
+//! differences. Pure.
+//!
+//! Guarantees: at most [`limits::ASSIGN_FRAMES_IN_FLIGHT`] frames wait for an acknowledgement and at
+//! most [`limits::ASSIGNMENTS_QUEUED`] differences wait for a frame; beyond that the host gets the
+//! full list again, so memory stays bounded whatever the host does. Every assignment is sent at
+//! least once, in the state that it has when its frame is made. Must not know tokio or connections.
+
+use std::collections::VecDeque;
+
+use super::directory::{Directory, Slot};
+use crate::limits;
+use crate::types::{Fingerprint, TopicId};
+use crate::wire::index::{Assign, Assigned, Assignment};
+use crate::wire::{ErrorCode, ErrorReply};
+
+/// Something to tell a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// Host it, as its record now says.
+    Host(TopicId),
+    /// Erase it.
+    Erase(TopicId),
+}
+
+/// How far the full list has got.
+#[derive(Debug, Clone, Copy)]
+enum Listing {
+    Erasures { after: Option<TopicId> },
+    Hosted { from: Slot },
+}
+
+const START: Listing = Listing::Erasures { after: None };
+
+#[derive(Debug)]
+struct InFlight {
+    revision: u64,
+    hosts: Vec<TopicId>,
+    erases: Vec<TopicId>,
+}
+
+/// What a host has done, by its word.
+#[derive(Debug, Default, PartialEq)]
+pub struct Done {
+    /// Topics that it durably hosts.
+    pub accepted: Vec<TopicId>,
+    /// Topics that it has erased.
+    pub erased: Vec<TopicId>,
+    /// Topics that it does not host, and why.
+    pub refused: Vec<(TopicId, ErrorReply)>,
+}
+
+/// The next thing to do with a feed.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// Send this.
+    Frame(Assign),
+    /// Look again soon: the walk over the directory goes on.
+    Again,
+    /// Nothing to send until something is acknowledged or added.
+    Wait,
+}
+
+/// The assignments of one session.
+#[derive(Debug)]
+pub struct Feed {
+    host: Fingerprint,
+    listing: Option<Listing>,
+    queue: VecDeque<Difference>,
+    revision: u64,
+    in_flight: VecDeque<InFlight>,
+}
+
+impl Feed {
+    /// A feed that begins with the full list.
+    pub fn new(host: Fingerprint) -> Self {
+        Feed {
+            host,
+            listing: Some(START),
+            queue: VecDeque::new(),
+            revision: 0,
+            in_flight: VecDeque::new(),
+        }
+    }
+
+    /// Adds differences, after they were applied to the directory.
+    pub fn push(&mut self, differences: impl IntoIterator<Item = Difference>) {
+        self.queue.extend(differences);
+        if self.queue.len() > limits::ASSIGNMENTS_QUEUED {
+            self.queue = VecDeque::new();
+            self.listing = Some(START);
+        }
+    }
+
+    /// The next frame, from the directory as it is now.
+    pub fn next(&mut self, directory: &Directory) -> Next {
+        if self.in_flight.len() >= limits::ASSIGN_FRAMES_IN_FLIGHT {
+            return Next::Wait;
+        }
+        match self.listing {
+            Some(Listing::Erasures { after }) => self.list_erasures(directory, after),
+            Some(Listing::Hosted { from }) => self.list_hosted(directory, from),
+            None if self.queue.is_empty() => Next::Wait,
+            None => self.next_differences(directory),
+        }
+    }
+
+    fn list_erasures(&mut self, directory: &Directory, after: Option<TopicId>) -> Next {
+        let topics = directory.erasures_from(self.host, after, limits::ASSIGNMENTS_PER_FRAME);
+        let Some(&last) = topics.last() else {
+            self.listing = Some(Listing::Hosted { from: 0 });
+            return Next::Again;
+        };
+        self.listing = Some(Listing::Erasures { after: Some(last) });
+        let erases = topics.into_iter().map(|topic| Assignment::Erase { topic });
+        self.frame(erases.collect(), false)
+    }
+
+    fn list_hosted(&mut self, directory: &Directory, from: Slot) -> Next {
+        let limit = limits::ASSIGNMENTS_PER_FRAME;
+        let (assignments, next) = directory.hosted_from(self.host, from, limit);
+        self.listing = next.map(|from| Listing::Hosted { from });
+        if assignments.is_empty() && next.is_some() {
+            return Next::Again;
+        }
+        self.frame(assignments, next.is_none())
+    }
+
+    fn next_differences(&mut self, directory: &Directory) -> Next {
+        let count = self.queue.len().min(limits::ASSIGNMENTS_PER_FRAME);
+        let due = self.queue.drain(..count);
+        let assignments: Vec<Assignment> = due
+            .filter_map(|difference| match difference {
+                // Gone or hosted elsewhere by now: another difference says so.
+                Difference::Host(topic) => directory.assignment(self.host, topic),
+                Difference::Erase(topic) => Some(Assignment::Erase { topic }),
+            })
+            .collect();
+        if assignments.is_empty() {
+            return Next::Again;
+        }
+        self.frame(assignments, false)
+    }
+
+    fn frame(&mut self, assignments: Vec<Assignment>, full_list_ends: bool) -> Next {
+        self.revision += 1;
+        let mut waiting = InFlight {
+            revision: self.revision,
+            hosts: Vec::new(),
+            erases: Vec::new(),
+        };
+        for assignment in &assignments {
+            match assignment {
+                Assignment::Host { topic, .. } => waiting.hosts.push(*topic),
+                Assignment::Erase { topic } => waiting.erases.push(*topic),
+            }
+        }
+        self.in_flight.push_back(waiting);
+        Next::Frame(Assign {
+            revision: self.revision,
+            full_list_ends,
+            assignments,
+        })
+    }
+
+    /// Takes the host's word on a frame. Frames may be acknowledged in any order.
+    pub fn acked(&mut self, assigned: Assigned) -> Result<Done, ErrorReply> {
+        let at = self
+            .in_flight
+            .iter()
+            .position(|frame| frame.revision == assigned.revision);
+        let Some(frame) = at.and_then(|at| self.in_flight.remove(at)) else {
+            return Err(ErrorReply::new(
+                ErrorCode::Malformed,
+                format!(
+                    "revision {} does not wait for its acknowledgement",
+                    assigned.revision
+                ),
+            ));
+        };
+        let refused = |topic: &TopicId| assigned.refused.iter().any(|(id, _)| id == topic);
+        let mut done = Done {
+            accepted: frame.hosts,
+            erased: frame.erases,
+            refused: Vec::new(),
+        };
+        done.refused = assigned.refused.clone();
+        done.refused
+            .retain(|(topic, _)| done.accepted.contains(topic));
+        done.accepted.retain(|topic| !refused(topic));
+        done.erased.retain(|topic| !refused(topic));
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

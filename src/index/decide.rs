@@ -1,0 +1,364 @@
+//! What the index decides: an event against the directory gives changes, effects and an answer.
+//! Pure.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `overlay` | what earlier decisions of the same commit changed |
+//! | `rights` | who may do what to whom: the only place that says so |
+//! | `register` | names and keys, passes |
+//! | `topics` | creating, deleting, setting |
+//! | `subscriptions` | subscribing, notices |
+//! | `leave` | deregistering and forgetting |
+//! | `session` | incarnations, a forgotten peer's return |
+//!
+//! Guarantees: a refused event changes nothing. Everything durable is in [`Decision::changes`],
+//! which must be committed before [`Decision::effects`] happen and the answer is given. Must not
+//! know tokio, connections or disks; time and random numbers are arguments.
+
+use std::net::SocketAddr;
+
+use super::directory::Directory;
+use super::record::Change;
+use crate::types::{
+    BootId, Fingerprint, Group, Incarnation, PeerName, SessionId, StorageId, TopicId, TopicName,
+    TopicSettings, UnixMicros, Version,
+};
+use crate::wire::ErrorReply;
+use crate::wire::index::{
+    CreateOutcome, DeletedTopic, Deregistered, Forgotten, HostAddress, NewTopic, SessionEnd,
+    SetTopicDone, Subscribed,
+};
+use crate::wire::pass::PassBody;
+
+mod leave;
+mod overlay;
+mod register;
+mod rights;
+mod session;
+mod subscriptions;
+mod topics;
+
+pub use overlay::Overlay;
+use overlay::View;
+pub use rights::Caller;
+pub(crate) use rights::not_registered;
+pub(crate) use topics::{not_found as topic_not_found, peer_not_found};
+
+/// Something to decide.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the fields are the requests'
+pub enum Event {
+    Register {
+        caller: Caller,
+        name: PeerName,
+        program: String,
+        observed: SocketAddr,
+        /// The pass's number, never given before.
+        serial: u64,
+    },
+    CreateTopics {
+        caller: Caller,
+        /// With the id that each gets if it is created.
+        topics: Vec<(NewTopic, TopicId)>,
+        host: Option<PeerName>,
+    },
+    DeleteTopic {
+        caller: Caller,
+        name: TopicName,
+        topic: Option<TopicId>,
+    },
+    SetTopic {
+        caller: Caller,
+        name: TopicName,
+        version: Version,
+        settings: TopicSettings,
+    },
+    Subscribe {
+        caller: Caller,
+        name: TopicName,
+        group: Group,
+    },
+    Unsubscribe {
+        caller: Caller,
+        name: TopicName,
+        group: Group,
+    },
+    ClearNotices {
+        caller: Caller,
+        serial: u64,
+    },
+    Deregister {
+        caller: Caller,
+        delete_hosted: u32,
+    },
+    Forget {
+        caller: Caller,
+        name: PeerName,
+        keep_topics: bool,
+    },
+    OpenSession {
+        caller: Caller,
+        session: SessionId,
+        boot: BootId,
+        storage: StorageId,
+        addresses: Vec<SocketAddr>,
+        program: String,
+    },
+    /// A host has erased topics.
+    Erased {
+        host: Fingerprint,
+        topics: Vec<TopicId>,
+    },
+    /// A host has not taken topics that were just created.
+    HostRefused {
+        host: Fingerprint,
+        topics: Vec<(TopicId, ErrorReply)>,
+    },
+    /// A peer was last heard of now.
+    Seen {
+        peer: Fingerprint,
+    },
+    /// Old notices go.
+    PruneNotices,
+    /// Reports are written; the decider collects them.
+    FlushReports,
+}
+
+impl Event {
+    /// Whether the event walks whole tables, so that it must see every earlier decision applied.
+    pub fn stands_alone(&self) -> bool {
+        matches!(
+            self,
+            Event::Deregister { .. }
+                | Event::Forget { .. }
+                | Event::OpenSession { .. }
+                | Event::PruneNotices
+        )
+    }
+}
+
+/// What a decision answers its requester.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // each is the answer to the event of its name
+pub enum Answer {
+    Registered {
+        new: bool,
+        pass: PassBody,
+        notices: u32,
+    },
+    Created {
+        host: Option<HostAddress>,
+        outcomes: Vec<CreateOutcome>,
+    },
+    Deleted(DeletedTopic),
+    Set(SetTopicDone),
+    Subscribed(Subscribed),
+    Deregistered(Deregistered),
+    Forgotten(Forgotten),
+    SessionOpened {
+        incarnation: Incarnation,
+        advertised: Vec<SocketAddr>,
+    },
+    Done,
+}
+
+/// What happens once the changes are durable and applied, in this order.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // see each variant
+pub enum Effect {
+    /// The host is told to host these topics, by their records of that moment.
+    Assign {
+        host: Fingerprint,
+        topics: Vec<TopicId>,
+    },
+    /// The host is told to erase these topics.
+    Erase {
+        host: Fingerprint,
+        topics: Vec<TopicId>,
+    },
+    /// Whoever waits for the acceptance of this topic waits in vain.
+    TopicGone { topic: TopicId, why: ErrorReply },
+    /// A session begins; an older one of the peer is fenced if its boot differs.
+    SessionOpened {
+        peer: Fingerprint,
+        session: SessionId,
+        boot: BootId,
+    },
+    /// The peer's session ends.
+    EndSession { peer: Fingerprint, end: SessionEnd },
+    /// A line for the log.
+    Log(Happened),
+}
+
+/// What the log tells.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // see `index::log`
+pub enum Happened {
+    Registered {
+        peer: PeerName,
+        from: SocketAddr,
+        key: Fingerprint,
+    },
+    LoggedIn {
+        peer: PeerName,
+    },
+    Created {
+        peer: PeerName,
+        topics: Vec<TopicName>,
+        host: PeerName,
+    },
+    Existed {
+        peer: PeerName,
+        topic: TopicName,
+    },
+    Deleted {
+        peer: Option<PeerName>,
+        topic: TopicName,
+    },
+    Refused {
+        host: Fingerprint,
+        topic: TopicName,
+        why: ErrorReply,
+    },
+    Set {
+        peer: Option<PeerName>,
+        topic: TopicName,
+    },
+    Subscribed {
+        peer: PeerName,
+        topic: TopicName,
+    },
+    Unsubscribed {
+        peer: PeerName,
+        topic: TopicName,
+    },
+    Unregistered {
+        peer: PeerName,
+        deleted: u32,
+    },
+    Forgotten {
+        peer: PeerName,
+        deleted: u32,
+        kept: u32,
+    },
+    SessionOpened {
+        peer: PeerName,
+        incarnation: Incarnation,
+    },
+    StorageChanged {
+        peer: PeerName,
+        hosted: u32,
+    },
+    Adopted {
+        peer: PeerName,
+        topics: u32,
+    },
+}
+
+/// What was decided about one event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What becomes durable first.
+    pub changes: Vec<Change>,
+    /// What happens then.
+    pub effects: Vec<Effect>,
+    /// What the requester hears at last.
+    pub answer: Result<Answer, ErrorReply>,
+}
+
+impl Decision {
+    fn answered(answer: Answer) -> Self {
+        Decision {
+            changes: Vec::new(),
+            effects: Vec::new(),
+            answer: Ok(answer),
+        }
+    }
+
+    fn refused(why: ErrorReply) -> Self {
+        Decision {
+            changes: Vec::new(),
+            effects: Vec::new(),
+            answer: Err(why),
+        }
+    }
+}
+
+/// Decides one event over the directory and the overlay of this commit, and adds its changes to
+/// the overlay.
+pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixMicros) -> Decision {
+    let mut view = View { base, overlay, now };
+    let decided = match event {
+        Event::Register {
+            caller,
+            name,
+            program,
+            observed,
+            serial,
+        } => register::register(&view, *caller, name, program, *observed, *serial),
+        Event::CreateTopics {
+            caller,
+            topics,
+            host,
+        } => topics::create(&view, *caller, topics, host.as_ref()),
+        Event::DeleteTopic {
+            caller,
+            name,
+            topic,
+        } => topics::delete(&mut view, *caller, name, *topic),
+        Event::SetTopic {
+            caller,
+            name,
+            version,
+            settings,
+        } => topics::set(&view, *caller, name, *version, settings),
+        Event::HostRefused { host, topics } => topics::host_refused(&mut view, *host, topics),
+        Event::Erased { host, topics } => Ok(topics::erased(&view, *host, topics)),
+        Event::Subscribe {
+            caller,
+            name,
+            group,
+        } => subscriptions::subscribe(&view, *caller, name, group),
+        Event::Unsubscribe {
+            caller,
+            name,
+            group,
+        } => subscriptions::unsubscribe(&view, *caller, name, group),
+        Event::ClearNotices { caller, serial } => subscriptions::clear(&view, *caller, *serial),
+        Event::PruneNotices => Ok(subscriptions::prune(&view)),
+        Event::Deregister {
+            caller,
+            delete_hosted,
+        } => leave::deregister(&mut view, *caller, *delete_hosted),
+        Event::Forget {
+            caller,
+            name,
+            keep_topics,
+        } => leave::forget(&mut view, *caller, name, *keep_topics),
+        Event::OpenSession {
+            caller,
+            session,
+            boot,
+            storage,
+            addresses,
+            program,
+        } => {
+            let opening = session::Opening {
+                session: *session,
+                boot: *boot,
+                storage: *storage,
+                addresses,
+                program,
+            };
+            session::open(&view, *caller, &opening)
+        }
+        Event::Seen { peer } => Ok(register::seen(&view, *peer)),
+        Event::FlushReports => Ok(Decision::answered(Answer::Done)),
+    };
+    let decision = decided.unwrap_or_else(Decision::refused);
+    overlay.add(base, &decision.changes);
+    decision
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,402 @@
+//! The directory: what the index knows, in memory, and nothing else. Pure.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `topics` | the table of topics, found by name or id |
+//! | `arena`, `intern` | names in chunks, shared values as numbers |
+//! | `peers` | what is known of a key |
+//! | `reports` | what hosts reported |
+//! | `query` | records, routes and rights' facts read out of it |
+//! | `info` | topics and peers as listings show them |
+//! | `listing` | walks for assignments, deletions and pages |
+//!
+//! Guarantees: a sequence of [`Change`]s gives the same directory whether it was applied as it
+//! happened or loaded from a store (volatile parts aside: who is live, how old a report is). A
+//! change that does not fit asserts: the decider made it from this very directory. Must not know
+//! tokio, connections or disks; time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::record::{Change, Counters, PeerRecord, SubscriptionRecord, TopicRecord, WaitingRecord};
+use crate::types::{
+    Fingerprint, Group, MonoNs, PeerName, TopicId, TopicName, TopicSettings, UnixMicros,
+};
+use crate::wire::index::{Notice, TopicMetadata};
+
+mod arena;
+mod info;
+mod intern;
+mod listing;
+mod peers;
+mod query;
+mod reports;
+mod topics;
+
+use intern::Interner;
+use peers::PeerSlot;
+use reports::Reports;
+use topics::{Packed, Parts, Topics};
+
+pub use listing::TopicFilter;
+pub(crate) use topics::Slot;
+
+/// Everything that the index knows.
+#[derive(Debug)]
+pub struct Directory {
+    topics: Topics,
+    reports: Reports,
+    /// Keys by number, one reference for everything that names them.
+    keys: Interner<Fingerprint>,
+    /// What is known of each number.
+    peers: Vec<PeerSlot>,
+    names: BTreeMap<PeerName, u32>,
+    waiting: BTreeSet<u32>,
+    in_sync: Interner<Box<[u32]>>,
+    settings: Interner<TopicSettings>,
+    groups: Interner<Group>,
+    subscriptions: BTreeMap<(Slot, u32, u32), UnixMicros>,
+    counters: Counters,
+}
+
+impl Directory {
+    /// An empty directory; `seed` is a random number for the table of names.
+    pub fn new(seed: u64) -> Self {
+        Directory {
+            topics: Topics::new(seed),
+            reports: Reports::default(),
+            keys: Interner::new(),
+            peers: Vec::new(),
+            names: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            in_sync: Interner::new(),
+            settings: Interner::new(),
+            groups: Interner::new(),
+            subscriptions: BTreeMap::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Makes room for `more` topics.
+    pub fn reserve_topics(&mut self, more: usize) {
+        self.topics.reserve(more);
+    }
+
+    /// Applies one durable change.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::PutPeer(peer) => self.put_peer(peer),
+            Change::DeletePeer { name } => self.delete_peer(name),
+            Change::PutWaiting(waiting) => self.put_waiting(waiting),
+            Change::DeleteWaiting { fingerprint } => self.delete_waiting(*fingerprint),
+            Change::PutTopic(topic) => self.put_topic(topic),
+            Change::DeleteTopic { name, topic } => self.delete_topic(name, *topic),
+            Change::PutSubscription(subscription) => self.put_subscription(subscription),
+            Change::DeleteSubscription { peer, name, group } => {
+                self.delete_subscription(*peer, name, group);
+            }
+            Change::PutNotice { peer, notice } => self.put_notice(*peer, notice),
+            Change::DeleteNotice { peer, serial } => self.delete_notice(*peer, *serial),
+            Change::PutErasure { host, topic } => self.put_erasure(*host, *topic),
+            Change::DeleteErasure { host, topic } => self.delete_erasure(*host, *topic),
+            Change::PutReport { topic, metadata } => self.put_report(*topic, *metadata, None),
+            // The report went with its topic.
+            Change::DeleteReport { .. } => {}
+            Change::PutCounters(counters) => self.counters = *counters,
+        }
+    }
+
+    // ---- peers ----
+
+    fn put_peer(&mut self, record: &PeerRecord) {
+        let number = self.acquire_key(record.fingerprint);
+        let slot = &mut self.peers[number as usize];
+        match slot.record.replace(record.clone()) {
+            Some(old) => {
+                assert_eq!(old.name, record.name, "a key's name never changes");
+                self.release_key(number);
+            }
+            None => {
+                let before = self.names.insert(record.name.clone(), number);
+                assert_eq!(before, None, "{} is bound to another key", record.name);
+            }
+        }
+        self.peers[number as usize].renew_address(record.fingerprint);
+    }
+
+    fn delete_peer(&mut self, name: &PeerName) {
+        let Some(number) = self.names.remove(name) else {
+            panic!("peer {name} to delete is not there");
+        };
+        let key = *self.keys.get(number);
+        let slot = &mut self.peers[number as usize];
+        slot.record = None;
+        slot.live = false;
+        slot.renew_address(key);
+        self.release_key(number);
+    }
+
+    fn put_waiting(&mut self, waiting: &WaitingRecord) {
+        let number = self.acquire_key(waiting.fingerprint);
+        let slot = &mut self.peers[number as usize];
+        let before = slot.waiting.replace(waiting.clone());
+        slot.renew_address(waiting.fingerprint);
+        self.waiting.insert(number);
+        if before.is_some() {
+            self.release_key(number);
+        }
+    }
+
+    fn delete_waiting(&mut self, fingerprint: Fingerprint) {
+        let number = self.number(fingerprint);
+        let slot = &mut self.peers[number as usize];
+        assert!(
+            slot.waiting.take().is_some(),
+            "nobody waits for {fingerprint}"
+        );
+        slot.renew_address(fingerprint);
+        self.waiting.remove(&number);
+        self.release_key(number);
+    }
+
+    /// Marks a peer live or away; volatile. Whether that is news.
+    pub fn set_live(&mut self, peer: Fingerprint, live: bool) -> bool {
+        let Some(number) = self.keys.find(&peer) else {
+            return false;
+        };
+        let slot = &mut self.peers[number as usize];
+        let live = live && slot.record.is_some();
+        let news = slot.live != live;
+        slot.live = live;
+        slot.renew_address(peer);
+        news
+    }
+
+    // ---- topics ----
+
+    fn put_topic(&mut self, record: &TopicRecord) {
+        let parts = self.pack(record);
+        match self.topics.find(record.name.as_str()) {
+            Some(slot) => {
+                let old = *self.topics.packed(slot);
+                assert!(
+                    record.version > old.version,
+                    "{}: version falls",
+                    record.name
+                );
+                self.topics.update(slot, parts);
+                self.release_packed(&old);
+            }
+            None => {
+                self.topics.insert(record.name.as_str(), parts);
+            }
+        }
+    }
+
+    fn delete_topic(&mut self, name: &TopicName, topic: TopicId) {
+        let Some(slot) = self.topics.find(name.as_str()) else {
+            panic!("topic {name} to delete is not there");
+        };
+        let subscribers = self
+            .subscriptions
+            .range((slot, 0, 0)..=(slot, u32::MAX, u32::MAX));
+        assert_eq!(
+            subscribers.count(),
+            0,
+            "{name} goes before its subscriptions"
+        );
+        let packed = self.topics.remove(slot);
+        assert_eq!(packed.topic, topic, "another life of {name} goes");
+        self.reports.remove(slot);
+        self.release_packed(&packed);
+    }
+
+    /// Replaces what topics share by numbers, with one reference each.
+    fn pack(&mut self, record: &TopicRecord) -> Parts {
+        let owner = self.acquire_key(record.owner);
+        let host = self.acquire_key(record.host);
+        self.peers[owner as usize].owned += 1;
+        self.peers[host as usize].hosted += 1;
+        let members: Box<[u32]> = record
+            .in_sync
+            .iter()
+            .map(|&key| self.acquire_key(key))
+            .collect();
+        let known = self.in_sync.find(&members).is_some();
+        let in_sync = self.in_sync.acquire(&members);
+        if known {
+            // A set holds its members once, however many topics share it.
+            members.iter().for_each(|&member| self.release_key(member));
+        }
+        Parts {
+            topic: record.topic,
+            version: record.version,
+            created: record.created,
+            owner,
+            host,
+            in_sync,
+            settings: self.settings.acquire(&record.settings),
+            grant: record.grant,
+            lineage: record.lineage,
+            state: record.state,
+        }
+    }
+
+    fn release_packed(&mut self, packed: &Packed) {
+        self.peers[packed.owner as usize].owned -= 1;
+        self.peers[packed.host as usize].hosted -= 1;
+        self.release_key(packed.owner);
+        self.release_key(packed.host);
+        self.settings.release(packed.settings);
+        if let Some(members) = self.in_sync.release(packed.in_sync) {
+            members.iter().for_each(|&member| self.release_key(member));
+        }
+    }
+
+    /// Keeps a report. `received: None` is one that comes from the store.
+    fn put_report(&mut self, topic: TopicId, metadata: TopicMetadata, received: Option<MonoNs>) {
+        // Written by the decider for a topic that it then still knew, or by a host that may be
+        // behind: a report of a topic that is gone says nothing.
+        let Some(slot) = self.topics.find_id(topic) else {
+            return;
+        };
+        // A report that came after this one was taken for writing is newer.
+        if received.is_none() && self.reports.get(slot).is_some() {
+            return;
+        }
+        self.reports.put(slot, metadata, received);
+    }
+
+    /// Takes a host's report; advisory and volatile until it is written. Only topics that the peer
+    /// hosts count.
+    pub fn report(&mut self, host: Fingerprint, topics: &[(TopicId, TopicMetadata)], now: MonoNs) {
+        let Some(number) = self.keys.find(&host) else {
+            return;
+        };
+        for &(topic, metadata) in topics {
+            let slot = self.topics.find_id(topic);
+            if let Some(slot) = slot.filter(|&slot| self.topics.packed(slot).host == number) {
+                self.reports.put(slot, metadata, Some(now));
+            }
+        }
+    }
+
+    /// Whether reports wait to be written.
+    pub fn has_unwritten_reports(&self) -> bool {
+        self.reports.has_dirty()
+    }
+
+    /// Changes that write at most `limit` reports; they count as written from now on.
+    pub fn take_unwritten_reports(&mut self, limit: usize) -> Vec<Change> {
+        let taken = self.reports.take_dirty(limit);
+        taken
+            .into_iter()
+            .map(|(slot, metadata)| Change::PutReport {
+                topic: self.topics.packed(slot).topic,
+                metadata,
+            })
+            .collect()
+    }
+
+    // ---- subscriptions, notices, erasures ----
+
+    fn put_subscription(&mut self, record: &SubscriptionRecord) {
+        let slot = self.topics.find(record.name.as_str());
+        let Some(slot) = slot.filter(|&s| self.topics.packed(s).topic == record.topic) else {
+            panic!("subscription to {}, which is not there", record.name);
+        };
+        let peer = self.acquire_key(record.peer);
+        let group = self.groups.acquire(&record.group);
+        let before = self.subscriptions.insert((slot, peer, group), record.since);
+        assert_eq!(before, None, "{} is subscribed twice", record.name);
+        self.peers[peer as usize].subscriptions += 1;
+    }
+
+    fn delete_subscription(&mut self, peer: Fingerprint, name: &TopicName, group: &Group) {
+        let key = self.subscription_key(peer, name.as_str(), group);
+        let Some(key) = key.filter(|key| self.subscriptions.remove(key).is_some()) else {
+            panic!("subscription to {name} to delete is not there");
+        };
+        self.peers[key.1 as usize].subscriptions -= 1;
+        self.groups.release(key.2);
+        self.release_key(key.1);
+    }
+
+    fn put_notice(&mut self, peer: Fingerprint, notice: &Notice) {
+        let number = self.acquire_key(peer);
+        let notices = &mut self.peers[number as usize].notices;
+        if let Some(last) = notices.back() {
+            assert!(last.serial < notice.serial, "notices' serials rise");
+        }
+        notices.push_back(notice.clone());
+    }
+
+    fn delete_notice(&mut self, peer: Fingerprint, serial: u64) {
+        let number = self.number(peer);
+        let notices = &mut self.peers[number as usize].notices;
+        // Nearly always the oldest one.
+        let at = notices.iter().position(|notice| notice.serial == serial);
+        let Some(at) = at else {
+            panic!("notice {serial} to delete is not there");
+        };
+        notices.remove(at);
+        self.release_key(number);
+    }
+
+    fn put_erasure(&mut self, host: Fingerprint, topic: TopicId) {
+        let number = self.acquire_key(host);
+        if !self.peers[number as usize].erasures.insert(topic) {
+            self.release_key(number);
+        }
+    }
+
+    fn delete_erasure(&mut self, host: Fingerprint, topic: TopicId) {
+        let number = self.number(host);
+        if self.peers[number as usize].erasures.remove(&topic) {
+            self.release_key(number);
+        }
+    }
+
+    // ---- numbers ----
+
+    fn acquire_key(&mut self, key: Fingerprint) -> u32 {
+        let number = self.keys.acquire(&key);
+        if self.peers.len() <= number as usize {
+            self.peers
+                .resize_with(number as usize + 1, PeerSlot::default);
+        }
+        number
+    }
+
+    fn release_key(&mut self, number: u32) {
+        if self.keys.release(number).is_some() {
+            let slot = std::mem::take(&mut self.peers[number as usize]);
+            assert!(slot.is_unused(), "a key that is in use was let go");
+        }
+    }
+
+    /// The number of a key that something still refers to.
+    fn number(&self, key: Fingerprint) -> u32 {
+        match self.keys.find(&key) {
+            Some(number) => number,
+            None => panic!("{key} is not known"),
+        }
+    }
+
+    /// Takes over what no store keeps: who is live and when reports came.
+    pub fn keep_volatile(&mut self, old: &Directory) {
+        for number in old.names.values() {
+            if old.peers[*number as usize].live {
+                self.set_live(*old.keys.get(*number), true);
+            }
+        }
+        for (slot, packed) in old.topics.iter_from(0) {
+            let kept = old.reports.get(slot);
+            if let Some((kept, received)) = kept.and_then(|k| Some((k, k.received?))) {
+                self.put_report(packed.topic, kept.metadata, Some(received));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

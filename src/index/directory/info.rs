@@ -1,0 +1,109 @@
+//! Topics and peers as people see them.
+
+use std::ops::Bound;
+
+use super::{Directory, Slot};
+use crate::limits;
+use crate::types::{MonoNs, PeerName};
+use crate::wire::index::{PeerInfo, PeerPage, ReportedTopic, ShownTopic, TopicInfo};
+
+impl Directory {
+    /// One topic as listings show it.
+    pub fn topic_info(&self, name: &str, now: MonoNs) -> Option<TopicInfo> {
+        Some(self.info_of(self.topics.find(name)?, now))
+    }
+
+    pub(super) fn info_of(&self, slot: Slot, now: MonoNs) -> TopicInfo {
+        let packed = self.topics.packed(slot);
+        let host = &self.peers[packed.host as usize];
+        let owner = self.peers[packed.owner as usize].record.as_ref();
+        TopicInfo {
+            name: self.name_of(slot),
+            topic: packed.topic,
+            owner: owner.map(|record| record.name.clone()),
+            host: host.address.as_ref().map(|address| address.name.clone()),
+            host_live: host.live,
+            epoch: self.epoch(packed),
+            version: packed.version,
+            settings: *self.settings.get(packed.settings),
+            reported: self.reported_of(slot, now),
+        }
+    }
+
+    /// The last report with its age; also while the host is away.
+    pub fn reported(&self, name: &str, now: MonoNs) -> Option<ReportedTopic> {
+        self.reported_of(self.topics.find(name)?, now)
+    }
+
+    fn reported_of(&self, slot: Slot, now: MonoNs) -> Option<ReportedTopic> {
+        let kept = self.reports.get(slot)?;
+        let age = |received| u64::try_from(now.since(received).as_millis()).unwrap_or(u64::MAX);
+        Some(ReportedTopic {
+            metadata: kept.metadata,
+            age_ms: kept.received.map(age),
+        })
+    }
+
+    /// One topic with its subscribers.
+    pub fn shown_topic(&self, name: &str, now: MonoNs) -> Option<ShownTopic> {
+        let slot = self.topics.find(name)?;
+        let packed = self.topics.packed(slot);
+        let name_of = |number: u32| -> Option<PeerName> {
+            let record = self.peers[number as usize].record.as_ref()?;
+            Some(record.name.clone())
+        };
+        let mut subscribers = Vec::new();
+        let mut subscriber_count = 0;
+        let mut last = None;
+        // Keys are ordered by peer within a topic: a peer with several groups counts once.
+        let range = (slot, 0, 0)..=(slot, u32::MAX, u32::MAX);
+        for (&(_, peer, _), _) in self.subscriptions.range(range) {
+            if last.replace(peer) == Some(peer) {
+                continue;
+            }
+            subscriber_count += 1;
+            if subscribers.len() < limits::PAGE_ENTRIES as usize {
+                subscribers.extend(name_of(peer));
+            }
+        }
+        let members = self.in_sync.get(packed.in_sync).iter();
+        Some(ShownTopic {
+            info: self.info_of(slot, now),
+            host: self.peers[packed.host as usize].address.clone(),
+            in_sync: members.filter_map(|&number| name_of(number)).collect(),
+            subscribers,
+            subscriber_count,
+        })
+    }
+
+    /// One peer as listings show it.
+    pub fn peer_info(&self, name: &PeerName) -> Option<PeerInfo> {
+        let slot = &self.peers[*self.names.get(name)? as usize];
+        let record = slot.record.as_ref()?;
+        Some(PeerInfo {
+            name: record.name.clone(),
+            fingerprint: record.fingerprint,
+            live: slot.live,
+            addresses: record.addresses.clone(),
+            version: record.program.clone(),
+            registered: record.registered,
+            last_seen: record.last_seen,
+            incarnation: record.incarnation,
+            hosted: slot.hosted,
+            owned: slot.owned,
+            subscriptions: slot.subscriptions,
+        })
+    }
+
+    /// A page of peers in the order of their names.
+    pub fn peer_page(&self, after: Option<&PeerName>, limit: u32) -> PeerPage {
+        let limit = limit.clamp(1, limits::PAGE_ENTRIES) as usize;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut names = self.names.range::<PeerName, _>((from, Bound::Unbounded));
+        let page = names.by_ref().take(limit);
+        PeerPage {
+            peers: page.filter_map(|(name, _)| self.peer_info(name)).collect(),
+            more: names.next().is_some(),
+        }
+    }
+}

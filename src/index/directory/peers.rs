@@ -1,0 +1,58 @@
+//! What is known of one key.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::index::record::{PeerRecord, WaitingRecord};
+use crate::types::{Fingerprint, TopicId};
+use crate::wire::index::{HostAddress, Notice};
+
+/// One key, registered or only named by some topic.
+#[derive(Debug, Default)]
+pub(super) struct PeerSlot {
+    pub(super) record: Option<PeerRecord>,
+    pub(super) waiting: Option<WaitingRecord>,
+    pub(super) live: bool,
+    pub(super) hosted: u32,
+    pub(super) owned: u32,
+    pub(super) subscriptions: u32,
+    pub(super) notices: VecDeque<Notice>,
+    pub(super) erasures: BTreeSet<TopicId>,
+    /// What lookups answer, made once per change of the peer.
+    pub(super) address: Option<HostAddress>,
+}
+
+impl PeerSlot {
+    pub(super) fn renew_address(&mut self, fingerprint: Fingerprint) {
+        self.address = match (&self.record, &self.waiting) {
+            (Some(record), _) => Some(HostAddress {
+                fingerprint,
+                name: record.name.clone(),
+                addresses: record.addresses.clone(),
+                live: self.live,
+            }),
+            (None, Some(waiting)) => Some(HostAddress {
+                fingerprint,
+                name: waiting.name.clone(),
+                addresses: Vec::new(),
+                live: false,
+            }),
+            (None, None) => None,
+        };
+    }
+
+    pub(super) fn incarnation(&self) -> u32 {
+        let record = self.record.as_ref().map(|record| record.incarnation);
+        let waiting = self.waiting.as_ref().map(|waiting| waiting.incarnation);
+        record.or(waiting).unwrap_or(0)
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.record.is_none()
+            && self.waiting.is_none()
+            && self.hosted == 0
+            && self.owned == 0
+            && self.subscriptions == 0
+            && self.notices.is_empty()
+            && self.erasures.is_empty()
+    }
+}

@@ -1,0 +1,79 @@
+//! What hosts reported of their topics: beside the topics' slots, in chunks made on first use.
+
+use super::topics::Slot;
+use crate::types::MonoNs;
+use crate::wire::index::TopicMetadata;
+
+const CHUNK: usize = 1_024;
+
+/// A report as kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) metadata: TopicMetadata,
+    /// When it came; `None`: before this start.
+    pub(super) received: Option<MonoNs>,
+    dirty: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    chunks: Vec<Option<Box<[Option<Kept>]>>>,
+    /// Slots whose reports are newer than the store's.
+    dirty: Vec<Slot>,
+}
+
+impl Reports {
+    pub(super) fn get(&self, slot: Slot) -> Option<&Kept> {
+        self.chunks.get(slot as usize / CHUNK)?.as_ref()?[slot as usize % CHUNK].as_ref()
+    }
+
+    /// Keeps a report; `received: None` is one that comes from the store.
+    pub(super) fn put(&mut self, slot: Slot, metadata: TopicMetadata, received: Option<MonoNs>) {
+        let place = self.place(slot);
+        let was_dirty = place.is_some_and(|kept| kept.dirty);
+        let changed = place.is_none_or(|kept| kept.metadata != metadata);
+        let dirty = received.is_some() && (was_dirty || changed);
+        *place = Some(Kept {
+            metadata,
+            received,
+            dirty,
+        });
+        if dirty && !was_dirty {
+            self.dirty.push(slot);
+        }
+    }
+
+    fn place(&mut self, slot: Slot) -> &mut Option<Kept> {
+        let chunk = slot as usize / CHUNK;
+        if self.chunks.len() <= chunk {
+            self.chunks.resize_with(chunk + 1, || None);
+        }
+        let chunk = self.chunks[chunk].get_or_insert_with(|| vec![None; CHUNK].into_boxed_slice());
+        &mut chunk[slot as usize % CHUNK]
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot) {
+        if self.get(slot).is_some() {
+            *self.place(slot) = None;
+        }
+    }
+
+    pub(super) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// At most `limit` slots whose reports are to be written; they count as written from now on.
+    pub(super) fn take_dirty(&mut self, limit: usize) -> Vec<(Slot, TopicMetadata)> {
+        let from = self.dirty.len().saturating_sub(limit);
+        let slots: Vec<Slot> = self.dirty.drain(from..).collect();
+        let mut taken = Vec::with_capacity(slots.len());
+        for slot in slots {
+            // A slot that was emptied, or written and listed again, is passed over.
+            if let Some(kept) = self.place(slot).as_mut().filter(|kept| kept.dirty) {
+                kept.dirty = false;
+                taken.push((slot, kept.metadata));
+            }
+        }
+        taken
+    }
+}

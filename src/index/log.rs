@@ -1,0 +1,93 @@
+//! The index's log: one place with its sentences, each with peer and topic as fields.
+
+use std::net::SocketAddr;
+
+use crate::limits;
+use crate::types::Fingerprint;
+
+use super::decide::Happened;
+
+/// Logs what a committed decision brought about.
+pub(super) fn happened(what: &Happened) {
+    match what {
+        Happened::Registered { peer, from, key } => {
+            tracing::info!(target: "waypost::index", %peer, %from, %key, "New user {peer} registered from {from}");
+        }
+        Happened::LoggedIn { peer } => {
+            tracing::info!(target: "waypost::index", %peer, "Peer {peer} already registered. Logging in.");
+        }
+        Happened::Created { peer, topics, host } if topics.len() > limits::CREATIONS_LOGGED => {
+            let (first, count) = (&topics[0], topics.len());
+            tracing::info!(target: "waypost::index", %peer, topic = %first, count, %host, "Peer {peer} created {count} topics, the first '{first}'");
+        }
+        Happened::Created { peer, topics, host } => {
+            for topic in topics {
+                tracing::info!(target: "waypost::index", %peer, %topic, %host, "Peer {peer} created topic '{topic}'");
+            }
+        }
+        Happened::Existed { peer, topic } => {
+            tracing::info!(target: "waypost::index", %peer, %topic, "Peer {peer} tried to create {topic}, but it already exists.");
+        }
+        Happened::Deleted {
+            peer: Some(peer),
+            topic,
+        } => {
+            tracing::info!(target: "waypost::index", %peer, %topic, "Peer {peer} deleted topic '{topic}'");
+        }
+        Happened::Deleted { peer: None, topic } => {
+            tracing::info!(target: "waypost::index", %topic, "The operator deleted topic '{topic}'");
+        }
+        Happened::Refused { host, topic, why } => {
+            tracing::warn!(target: "waypost::index", %host, %topic, %why, "Topic '{topic}' was not created: its host refused it");
+        }
+        Happened::Set {
+            peer: Some(peer),
+            topic,
+        } => {
+            tracing::info!(target: "waypost::index", %peer, %topic, "Peer {peer} changed topic '{topic}'");
+        }
+        Happened::Set { peer: None, topic } => {
+            tracing::info!(target: "waypost::index", %topic, "The operator changed topic '{topic}'");
+        }
+        Happened::Subscribed { peer, topic } => {
+            tracing::info!(target: "waypost::index", %peer, %topic, "Peer {peer} subscribed to topic '{topic}'");
+        }
+        Happened::Unsubscribed { peer, topic } => {
+            tracing::info!(target: "waypost::index", %peer, %topic, "Peer {peer} unsubscribed from topic '{topic}'");
+        }
+        Happened::Unregistered { peer, deleted } => {
+            tracing::info!(target: "waypost::index", %peer, deleted, "Unregistered peer {peer}");
+        }
+        Happened::Forgotten {
+            peer,
+            deleted,
+            kept,
+        } => {
+            tracing::info!(target: "waypost::index", %peer, deleted, kept, "The operator freed the name of peer {peer}");
+        }
+        Happened::SessionOpened { peer, incarnation } => {
+            tracing::info!(target: "waypost::index", %peer, incarnation, "Peer {peer} is live");
+        }
+        Happened::StorageChanged { peer, hosted } => {
+            tracing::warn!(target: "waypost::index", %peer, hosted, "Peer {peer} came back with another data folder");
+        }
+        Happened::Adopted { peer, topics } => {
+            tracing::info!(target: "waypost::index", %peer, topics, "Peer {peer} hosts the {topics} topics again that its name had");
+        }
+    }
+}
+
+/// A peer fell silent.
+pub(super) fn away(peer: &str, key: Fingerprint) {
+    tracing::warn!(target: "waypost::index", %peer, %key, "Peer {peer} is away");
+}
+
+/// A session ended because a newer process took its place.
+pub(super) fn fenced(peer: &str, key: Fingerprint) {
+    tracing::warn!(target: "waypost::index", %peer, %key, "An older process of peer {peer} was fenced");
+}
+
+/// An attempt to take a name or get in that was refused.
+pub(super) fn refused(from: SocketAddr, key: Fingerprint, why: &str) {
+    tracing::warn!(target: "waypost::index", %from, %key, why, "Registration refused");
+}

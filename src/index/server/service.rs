@@ -1,0 +1,189 @@
+//! Connections and dispatch: who may ask at all, and which handler answers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::hub::Hub;
+use super::streams;
+use crate::index::admission::{Admission, refusal};
+use crate::index::decide::{Answer, Caller, Event, not_registered};
+use crate::index::decider::Deciding;
+use crate::index::directory::Directory;
+use crate::index::log;
+use crate::index::store::Store;
+use crate::transport::{CallError, Connection, Identity, RequestStream, Service};
+use crate::types::UnixMicros;
+use crate::wire::index::IndexRequest;
+use crate::wire::{ErrorReply, WireRequest};
+
+/// A running index, shared by all its streams.
+pub(super) struct Index {
+    pub(super) directory: Arc<RwLock<Directory>>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) deciding: Deciding,
+    pub(super) hub: Arc<Hub>,
+    pub(super) identity: Identity,
+    pub(super) admission: Admission,
+    pub(super) started: UnixMicros,
+    pub(super) create_wait: Duration,
+}
+
+/// One accepted connection.
+pub(super) struct Conn {
+    pub(super) caller: Caller,
+    pub(super) remote: std::net::SocketAddr,
+}
+
+impl Conn {
+    fn ip(&self) -> IpAddr {
+        self.remote.ip()
+    }
+}
+
+impl Index {
+    /// Has an event decided without waiting for it.
+    pub(super) fn tell(self: &Arc<Self>, event: Event) {
+        let index = Arc::clone(self);
+        tokio::spawn(async move {
+            // Refused only while stopping.
+            let _ = index.deciding.decide(event).await;
+        });
+    }
+
+    pub(super) async fn decide(&self, event: Event) -> Result<Answer, ErrorReply> {
+        self.deciding.decide(event).await
+    }
+
+    /// Every request but registering needs an admitted key with a name; the operator needs neither.
+    fn may_ask(&self, conn: &Conn, request: &IndexRequest) -> Result<(), ErrorReply> {
+        let Caller { key, operator } = conn.caller;
+        if operator {
+            return Ok(());
+        }
+        if let IndexRequest::Register(register) = request {
+            let admitted = self.admission.check(conn.ip(), key, &register.name);
+            return admitted.inspect_err(|why| log::refused(conn.remote, key, &why.detail));
+        }
+        if !self.admission.admits(conn.ip(), key) {
+            return Err(refusal(key, None));
+        }
+        match self.directory.read().peer(key) {
+            Some(_) => Ok(()),
+            None => Err(not_registered(key)),
+        }
+    }
+
+    async fn serve(self: Arc<Self>, conn: Arc<Conn>, mut stream: RequestStream) {
+        let frame = match stream.first().await {
+            Ok(frame) => frame,
+            Err(CallError::Decode(error)) => return stream.reply_error(&error.into()).await,
+            // Too slow or gone.
+            Err(_) => return,
+        };
+        let request = match IndexRequest::decode(&frame) {
+            Ok((request, payload)) if payload.is_empty() => request,
+            Ok((request, payload)) => {
+                return stream.reply_error(&trailing(&request, &payload)).await;
+            }
+            Err(error) => return stream.reply_error(&error.into()).await,
+        };
+        match self.may_ask(&conn, &request) {
+            Ok(()) => self.dispatch(&conn, request, stream).await,
+            Err(why) => stream.reply_error(&why).await,
+        }
+    }
+
+    async fn dispatch(self: &Arc<Self>, conn: &Conn, request: IndexRequest, stream: RequestStream) {
+        use IndexRequest as R;
+        let caller = conn.caller;
+        match request {
+            R::Lookup(request) => answer(stream, self.lookup(&request)).await,
+            R::LookupMany(request) => {
+                let routes = self.directory.read().routes(&request.names);
+                stream.reply(&routes).await;
+            }
+            R::Register(request) => answer(stream, self.register(conn, request).await).await,
+            R::CreateTopics(request) => answer(stream, self.create(caller, request).await).await,
+            R::DeleteTopic(request) => answer(stream, self.delete(caller, request).await).await,
+            R::SetTopic(request) => answer(stream, self.set(caller, request).await).await,
+            R::ListTopics(request) => answer(stream, self.list_topics(caller, request).await).await,
+            R::ShowTopic(request) => answer(stream, self.show_topic(&request)).await,
+            R::Subscribe(request) => answer(stream, self.subscribe(caller, request).await).await,
+            R::Unsubscribe(request) => {
+                answer(stream, self.unsubscribe(caller, request).await).await;
+            }
+            R::ListSubscriptions(request) => {
+                answer(stream, self.list_subscriptions(caller, request).await).await;
+            }
+            R::ClearNotices(request) => {
+                answer(stream, self.clear_notices(caller, &request).await).await;
+            }
+            R::ListPeers(request) => stream.reply(&self.list_peers(&request)).await,
+            R::ShowPeer(request) => answer(stream, self.show_peer(&request)).await,
+            R::Deregister(request) => answer(stream, self.deregister(caller, &request).await).await,
+            R::Forget(request) => answer(stream, self.forget(caller, request).await).await,
+            R::IndexStatus(_) => stream.reply(&self.status()).await,
+            R::SessionOpen(request) => streams::session(self, conn, request, stream).await,
+            R::SessionAssignments(request) => {
+                streams::assignments(self, caller.key, request.session, stream).await;
+            }
+            R::SessionReports(request) => {
+                streams::reports(self, caller.key, request.session, stream).await;
+            }
+        }
+    }
+}
+
+fn trailing(request: &IndexRequest, payload: &Bytes) -> ErrorReply {
+    let error = crate::wire::DecodeError::Trailing {
+        message: request.name(),
+        extra: payload.len(),
+    };
+    error.into()
+}
+
+async fn answer<M: crate::wire::Message>(stream: RequestStream, result: Result<M, ErrorReply>) {
+    match result {
+        Ok(reply) => stream.reply(&reply).await,
+        Err(why) => stream.reply_error(&why).await,
+    }
+}
+
+impl Service for Index {
+    type Conn = Conn;
+
+    /// Everybody gets in: a key that is not admitted must hear the command that admits it.
+    fn connected(&self, connection: &Connection, _alpn: &[u8]) -> Result<Conn, ErrorReply> {
+        let (key, remote) = (connection.peer(), connection.remote_addr());
+        tracing::info!(target: "waypost::index", %remote, %key, "New connection from {remote}");
+        Ok(Conn {
+            caller: Caller {
+                key,
+                operator: key == self.identity.fingerprint(),
+            },
+            remote,
+        })
+    }
+
+    fn stream(
+        self: Arc<Self>,
+        conn: Arc<Conn>,
+        _connection: Connection,
+        request: RequestStream,
+    ) -> impl Future<Output = ()> + Send {
+        self.serve(conn, request)
+    }
+
+    fn disconnected(&self, conn: &Conn) {
+        let remote = conn.remote;
+        tracing::info!(target: "waypost::index", %remote, "Connection closed for {remote}");
+    }
+
+    fn known_at_once(&self) -> bool {
+        true
+    }
+}
