@@ -8,7 +8,7 @@ mod history;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use common::{Deployment, PATIENCE, Process, eventually};
+use common::{Deployment, PATIENCE, eventually};
 use history::{History, Sent};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -208,14 +208,14 @@ fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
             1 | 2 => (true, true),
             _ => (true, false),
         };
-        let killed = kill_host.then(|| host.take().map(Process::kill));
-        if kill_index {
-            index.take().map(Process::kill);
+        if let Some(host) = host.take_if(|_| kill_host) {
+            host.kill();
+        }
+        if let Some(killed) = index.take_if(|_| kill_index) {
+            killed.kill();
             index = Some(deployment.index());
         }
-        if killed.is_some() {
-            host = Some(deployment.peer("host"));
-        }
+        host.get_or_insert_with(|| deployment.peer("host"));
     }
     let history = storm.end();
     let history = history.lock();

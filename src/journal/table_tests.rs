@@ -51,6 +51,7 @@ fn booted() -> Table {
 
 fn appended(base: u64, count: u32, duplicate: bool) -> Outcome {
     Outcome::Appended(Appended {
+        topic: hosted(0).id,
         base: Offset(base),
         count,
         epoch: EPOCH,

@@ -370,7 +370,10 @@ fn incarnations_rise_with_boots_and_fenced_boots_stay_out() {
     assert_eq!(again.changes, [], "a reconnect writes nothing");
     assert_eq!(incarnation(again), 1);
     for boot in 2..=20 {
-        assert_eq!(incarnation(applied.decide(&open(1, boot, 1))), boot.into());
+        assert_eq!(
+            incarnation(applied.decide(&open(1, boot, 1))),
+            u32::from(boot)
+        );
     }
     assert_eq!(applied.refusal(&open(1, 19, 1)), ErrorCode::Fenced);
     assert_eq!(

@@ -147,7 +147,7 @@ fn a_second_open_is_refused_with_the_pid() {
     let disk = FaultyDisk::new();
     let journal = open(&disk);
     match Journal::open(options(&disk), Hooks::default()) {
-        Err(OpenError::Locked { pid, .. }) => assert_eq!(pid, std::process::id()),
+        Err(OpenError::Locked { holder, .. }) => assert_eq!(holder.pid, Some(std::process::id())),
         other => panic!("{other:?}"),
     }
     journal.close();
