@@ -116,14 +116,19 @@ impl Options {
     }
 }
 
+/// See [`Hooks::on_commit`].
+pub type OnCommit = Box<dyn Fn(&[TopicId]) + Send + Sync>;
+/// See [`Hooks::on_fatal`].
+pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
+
 /// Whom the journal tells.
 pub struct Hooks {
     /// Called on the writer's thread once after each synced group with the topics whose end rose,
     /// each once. Must be quick.
-    pub on_commit: Box<dyn Fn(&[TopicId]) + Send + Sync>,
+    pub on_commit: OnCommit,
     /// Called once when a write or sync failed. The journal is stopped for good; the process should
     /// exit.
-    pub on_fatal: Box<dyn Fn(&FatalError) + Send + Sync>,
+    pub on_fatal: OnFatal,
 }
 
 impl Default for Hooks {
@@ -159,13 +164,10 @@ struct Shared {
     counters: Counters,
     /// When the sync in progress began; 0 if there is none.
     sync_since: AtomicU64,
-    failed: AtomicBool,
-}
-
-impl Shared {
-    fn stopped_badly(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
-    }
+    /// The table holds decisions that the view has not been told of. Seen as true by a holder of the
+    /// table's lock other than the writer, it means that the writer has failed: the table must not
+    /// be written to a checkpoint any more.
+    table_ahead: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -350,7 +352,7 @@ fn start(
         reader: Reader::new(),
         counters: Counters::default(),
         sync_since: AtomicU64::new(0),
-        failed: AtomicBool::new(false),
+        table_ahead: AtomicBool::new(false),
         options,
     });
     let (tasks, inbox) = sync_channel(limits::SEALED_WAITING);
@@ -404,6 +406,47 @@ fn spawn(
             path: dir.to_owned(),
             source,
         })
+}
+
+/// Recovers a folder whose first segment holds `bytes` after a sound header, and reads what came of
+/// it. For fuzzing: nothing may panic, and what is served must pass its checksum.
+#[doc(hidden)]
+pub fn fuzz_recover(bytes: &[u8]) {
+    let dir = PathBuf::from("/journal");
+    let header = layout::SegmentHeader {
+        sequence: 1,
+        generation: 0,
+        storage: StorageId([0; 16]),
+        made: crate::types::UnixMicros(0),
+    };
+    let mut file = header.encode();
+    file.extend_from_slice(bytes);
+    let disk = faulty::FaultyDisk::holding([(names::segment(&dir, 1), file)]);
+    let options = Options {
+        segment_bytes: limits::SEGMENT_BYTES_MIN,
+        extent_bytes: limits::SEGMENT_BYTES_MIN / 8,
+        disk: Arc::new(disk),
+        ..Options::new(dir)
+    };
+    let Ok(recovered) = recovery::recover(&options) else {
+        return;
+    };
+    let view = RwLock::new(recovered.view);
+    let reader = Reader::new();
+    let topics: Vec<TopicId> = view.read().topics.keys().copied().collect();
+    for topic in topics {
+        let Some((start, end)) = view.read().range(&topic) else {
+            continue;
+        };
+        assert!(start <= end);
+        let mut from = start;
+        while let Ok(slice) = reader.read(&options, &view, topic, from, 1 << 20) {
+            if slice.next <= from {
+                break;
+            }
+            from = slice.next;
+        }
+    }
 }
 
 #[cfg(test)]

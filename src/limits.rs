@@ -166,6 +166,9 @@ pub const EXTENT_BYTES: u64 = 8 << 20;
 pub const EXTENTS_AHEAD: u64 = 2;
 /// Extents kept back for positions, trims and tombstones when the disk is full.
 pub const EXTENTS_RESERVED: u64 = 1;
+/// Extents that are not zeroed after the writer has caught up with their preparer: enough that a
+/// stream of large groups stays unhindered, few enough that single appends soon find zeroed space.
+pub const HURRIED_EXTENTS: u32 = 16;
 /// Bytes of commands that the journal's writer puts into one group: a sync of 4 MiB still takes
 /// only milliseconds, and more would only add delay.
 pub const GROUP_BYTES: usize = 4 << 20;

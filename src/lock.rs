@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 /// The lock file's name within a data folder.
 pub const FILE: &str = "lock";
 /// Bytes read of a lock file: a pid has ten digits at most.
-const PID_BYTES: u64 = 16;
+pub(crate) const PID_BYTES: usize = 16;
 
 /// Who holds a data folder; the default is somebody of whom nothing is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -95,13 +95,16 @@ pub fn holder(folder: &Path) -> Option<Holder> {
 }
 
 fn holder_in(file: &File) -> Holder {
-    let mut text = String::new();
+    let mut text = vec![];
     // What cannot be read leaves the holder nameless.
-    let _ = file.take(PID_BYTES).read_to_string(&mut text);
-    match text.trim().parse() {
-        Ok(pid) => describe(pid),
-        Err(_) => Holder::default(),
-    }
+    let _ = file.take(PID_BYTES as u64).read_to_end(&mut text);
+    named_in(&text)
+}
+
+/// The process that a lock file's content names.
+pub(crate) fn named_in(text: &[u8]) -> Holder {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    text.trim().parse().map(describe).unwrap_or_default()
 }
 
 fn describe(pid: u32) -> Holder {

@@ -100,81 +100,136 @@ async fn read_all(client: &Client, topic: &TopicName) -> Vec<(u64, Vec<u8>)> {
     }
 }
 
+/// The publishers on a thread of their own, as one process of many tasks.
+struct Storm {
+    history: Arc<Mutex<History>>,
+    acks: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Storm {
+    fn start(deployment: &Deployment) -> Storm {
+        let history = Arc::new(Mutex::new(History::default()));
+        let acks = Arc::new(AtomicU64::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let runtime = runtime();
+        let publishers: Vec<_> = (0..PUBLISHERS)
+            .map(|i| {
+                let _inside = runtime.enter();
+                let name = format!("publisher-{i}");
+                let client = client(deployment, &name);
+                let (history, acks) = (Arc::clone(&history), Arc::clone(&acks));
+                runtime.spawn(publish(client, name, history, acks, Arc::clone(&stop)))
+            })
+            .collect();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                for publisher in publishers {
+                    publisher.await.unwrap();
+                }
+            });
+        });
+        Storm {
+            history,
+            acks,
+            stop,
+            thread,
+        }
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.acks.load(Ordering::Relaxed)
+    }
+
+    /// Waits for `more` acknowledgements from now on.
+    fn wait_for(&self, more: u64, when: &str) {
+        let before = self.acknowledged();
+        eventually(&format!("acknowledgements {when}"), || {
+            (self.acknowledged() >= before + more).then_some(())
+        });
+    }
+
+    /// Stops the publishers when all that they sent is answered.
+    fn end(self) -> Arc<Mutex<History>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+        self.history
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("WAYPOST_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    println!("WAYPOST_TEST_SEED={seed}");
+    seed
+}
+
+async fn create_topics(client: &Client) {
+    for topic in TOPICS {
+        let (topic, host) = (topic.parse().unwrap(), "host".parse().unwrap());
+        client
+            .create_topic(&topic, TopicSettings::default(), Some(&host))
+            .await
+            .unwrap();
+    }
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
-    let seed = std::env::var("WAYPOST_TEST_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(rand::random);
-    println!("WAYPOST_TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-
+    let mut random = StdRng::seed_from_u64(seed());
     let deployment = Deployment::with_config(|config| {
         config["peer_node"]["segment_bytes"] = serde_json::json!(1 << 20);
     });
-    let mut index: Process = deployment.index();
-    let mut host = deployment.peer("host");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let reader = runtime.block_on(async {
-        let reader = client(&deployment, "reader");
-        for topic in TOPICS {
-            let settings = TopicSettings::default();
-            let host = "host".parse().unwrap();
-            reader
-                .create_topic(&topic.parse().unwrap(), settings, Some(&host))
-                .await
-                .unwrap();
-        }
-        reader
-    });
+    let mut index = Some(deployment.index());
+    let mut host = Some(deployment.peer("host"));
+    let runtime = runtime();
+    let reader = {
+        let _inside = runtime.enter();
+        client(&deployment, "reader")
+    };
+    runtime.block_on(create_topics(&reader));
 
-    let history = Arc::new(Mutex::new(History::default()));
-    let acks = Arc::new(AtomicU64::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
-    let publishers: Vec<_> = (0..PUBLISHERS)
-        .map(|i| {
-            let name = format!("publisher-{i}");
-            let _inside = runtime.enter();
-            let client = client(&deployment, &name);
-            let (history, acks) = (Arc::clone(&history), Arc::clone(&acks));
-            runtime.spawn(publish(client, name, history, acks, Arc::clone(&stop)))
-        })
-        .collect();
-
+    let storm = Storm::start(&deployment);
     for kill in 1..=KILLS {
-        let before = acks.load(Ordering::Relaxed);
-        let more = random.random_range(1..400);
-        eventually(&format!("acknowledgements after kill {}", kill - 1), || {
-            (acks.load(Ordering::Relaxed) >= before + more).then_some(())
-        });
+        storm.wait_for(random.random_range(1..400), &format!("before kill {kill}"));
         // The host, mostly; the index; both.
-        let what = random.random_range(0..10);
-        if what != 0 {
+        let (kill_host, kill_index) = match random.random_range(0..10) {
+            0 => (false, true),
+            1 | 2 => (true, true),
+            _ => (true, false),
+        };
+        if let Some(host) = host.take_if(|_| kill_host) {
             host.kill();
         }
-        if what <= 2 {
-            index.kill();
-            index = deployment.index();
+        if let Some(killed) = index.take_if(|_| kill_index) {
+            killed.kill();
+            index = Some(deployment.index());
         }
-        if what != 0 {
-            host = deployment.peer("host");
-        }
+        host.get_or_insert_with(|| deployment.peer("host"));
     }
-    stop.store(true, Ordering::Relaxed);
+    let history = storm.end();
+    let history = history.lock();
     runtime.block_on(async {
-        for publisher in publishers {
-            publisher.await.unwrap();
-        }
         for topic in TOPICS {
             let read = read_all(&reader, &topic.parse().unwrap()).await;
-            history.lock().check(topic, &read).unwrap();
             assert!(!read.is_empty());
+            history.check(topic, &read).unwrap();
         }
     });
     println!(
-        "{} messages acknowledged, {KILLS} kills",
-        acks.load(Ordering::Relaxed)
+        "{} acknowledged, {KILLS} kills",
+        history.acknowledged_count()
     );
-    assert!(history.lock().acknowledged_count() > KILLS);
+    assert!(history.acknowledged_count() > KILLS);
     drop((index, host));
 }

@@ -19,6 +19,10 @@ pub fn confirm(question: &str) -> Result<(), CliError> {
     let read = io::stdin().lock().read_line(&mut answer);
     match (read, answer.trim().to_lowercase().as_str()) {
         (Ok(_), "y" | "yes") => Ok(()),
-        _ => Err(CliError::new("cancelled", Exit::Other, "cancelled; nothing was changed")),
+        _ => Err(CliError::new(
+            "cancelled",
+            Exit::Other,
+            "cancelled; nothing was changed",
+        )),
     }
 }

@@ -59,5 +59,9 @@ async fn play(script: &Script, stage: &mut Stage) -> Result<(), CliError> {
 }
 
 fn interrupted() -> CliError {
-    CliError::new("interrupted", Exit::Other, "the demonstration was interrupted")
+    CliError::new(
+        "interrupted",
+        Exit::Other,
+        "the demonstration was interrupted",
+    )
 }

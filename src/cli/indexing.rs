@@ -99,8 +99,10 @@ impl From<IndexError> for CliError {
                     .help("check the folder's owner, rights and free space")
             }
             IndexError::Store(_) => CliError::new("damaged", Exit::Damaged, describe(&error)),
-            IndexError::Fatal(_) => CliError::new("storage-failed", Exit::Damaged, describe(&error))
-                .help("check the disk, then start the index again: what it answered is there"),
+            IndexError::Fatal(_) => {
+                CliError::new("storage-failed", Exit::Damaged, describe(&error))
+                    .help("check the disk, then start the index again: what it answered is there")
+            }
             _ => CliError::new("internal", Exit::Other, describe(&error)),
         }
     }

@@ -62,7 +62,11 @@ mod tests {
 
     #[test]
     fn only_alike_names_are_suggested() {
-        let names = || ["orders", "order-lines", "T1"].map(|name| name.parse().unwrap()).to_vec();
+        let names = || {
+            ["orders", "order-lines", "T1"]
+                .map(|name| name.parse().unwrap())
+                .to_vec()
+        };
         assert_eq!(nearest("oders", names()).unwrap().as_str(), "orders");
         assert_eq!(nearest("t1", names()).unwrap().as_str(), "T1");
         assert_eq!(nearest("payments", names()), None);

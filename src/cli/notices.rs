@@ -48,7 +48,10 @@ pub async fn clear(client: &Client, shown: &[Notice]) -> Result<(), ClientError>
 /// Shows and clears notices on standard error, if this command met the index and the index said that
 /// some wait. They are a courtesy here: a failure leaves them for the next time.
 pub async fn show_waiting(client: &Client) {
-    let waiting = client.index().registered().is_some_and(|known| known.notices > 0);
+    let waiting = client
+        .index()
+        .registered()
+        .is_some_and(|known| known.notices > 0);
     if !waiting {
         return;
     }

@@ -52,7 +52,8 @@ impl Context {
     pub fn operator_client(&self) -> Result<Client, CliError> {
         let certs = self.config.certs_dir();
         let identity = Identity::load(&certs, INDEX).map_err(|error| {
-            CliError::from(error).help("run this where the index runs: its operator is who holds its key")
+            CliError::from(error)
+                .help("run this where the index runs: its operator is who holds its key")
         })?;
         let mut options = ClientOptions {
             name: None,
@@ -60,7 +61,9 @@ impl Context {
         };
         // The operator knows the index's key: it is the one it acts under.
         for address in &mut options.index {
-            address.fingerprint.get_or_insert(options.identity.fingerprint());
+            address
+                .fingerprint
+                .get_or_insert(options.identity.fingerprint());
         }
         self.finish_client(options)
     }
@@ -133,7 +136,9 @@ impl Context {
             return error
                 .detail("found", &ours)
                 .note(format!("peer {name}"))
-                .help(format!("let the index's operator run: waypost index admit {name} {ours}"));
+                .help(format!(
+                    "let the index's operator run: waypost index admit {name} {ours}"
+                ));
         }
         let key = certs.join(format!("{name}.key.pem"));
         error.note_on("found", &ours, format!("in {}", key.display()))

@@ -118,7 +118,10 @@ mod tests {
     fn messages_read_as_documented_and_cannot_steer_a_terminal() {
         assert_eq!(render(&Form::Indented, b"Hello"), "  7: Hello\n");
         let lines = |with_topic| Form::Lines { with_topic };
-        assert_eq!(render(&lines(false), b"a\nb\x1b[2J"), "7: a\\nb\\u{1b}[2J\n");
+        assert_eq!(
+            render(&lines(false), b"a\nb\x1b[2J"),
+            "7: a\\nb\\u{1b}[2J\n"
+        );
         assert_eq!(render(&lines(true), b""), "T1 7: \n");
         assert_eq!(render(&lines(false), b"\xff\0"), "7: \\xff\\x00\n");
         assert_eq!(render(&Form::Raw, b"a\nb"), "a\nb");

@@ -254,7 +254,7 @@ impl Decider {
                 }
                 Err(_) => break,
             };
-            // Reports are collected under the write lock, so that event starts a commit too.
+            // Reports are collected before all decisions, so that event starts a commit too.
             if queued.event.stands_alone() || queued.event == Event::FlushReports {
                 self.held_back = Some(queued);
                 break;
@@ -270,7 +270,7 @@ impl Decider {
             return Vec::new();
         }
         self.directory
-            .write()
+            .read()
             .take_unwritten_reports(limits::CHANGES_PER_COMMIT)
     }
 

@@ -17,6 +17,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use parking_lot::Mutex;
+
 use super::record::{Change, Counters, PeerRecord, SubscriptionRecord, TopicRecord, WaitingRecord};
 use crate::types::{
     Fingerprint, Group, MonoNs, PeerName, TopicId, TopicName, TopicSettings, UnixMicros,
@@ -44,7 +46,8 @@ pub(crate) use topics::Slot;
 #[derive(Debug)]
 pub struct Directory {
     topics: Topics,
-    reports: Reports,
+    /// Under a lock of its own: hosts report while readers read.
+    reports: Mutex<Reports>,
     /// Keys by number, one reference for everything that names them.
     keys: Interner<Fingerprint>,
     /// What is known of each number.
@@ -63,7 +66,7 @@ impl Directory {
     pub fn new(seed: u64) -> Self {
         Directory {
             topics: Topics::new(seed),
-            reports: Reports::default(),
+            reports: Mutex::default(),
             keys: Interner::new(),
             peers: Vec::new(),
             names: BTreeMap::new(),
@@ -206,7 +209,7 @@ impl Directory {
         );
         let packed = self.topics.remove(slot);
         assert_eq!(packed.topic, topic, "another life of {name} goes");
-        self.reports.remove(slot);
+        self.reports.get_mut().remove(slot);
         self.release_packed(&packed);
     }
 
@@ -260,34 +263,36 @@ impl Directory {
             return;
         };
         // A report that came after this one was taken for writing is newer.
-        if received.is_none() && self.reports.get(slot).is_some() {
+        let reports = self.reports.get_mut();
+        if received.is_none() && reports.get(slot).is_some() {
             return;
         }
-        self.reports.put(slot, metadata, received);
+        reports.put(slot, metadata, received);
     }
 
     /// Takes a host's report; advisory and volatile until it is written. Only topics that the peer
     /// hosts count.
-    pub fn report(&mut self, host: Fingerprint, topics: &[(TopicId, TopicMetadata)], now: MonoNs) {
+    pub fn report(&self, host: Fingerprint, topics: &[(TopicId, TopicMetadata)], now: MonoNs) {
         let Some(number) = self.keys.find(&host) else {
             return;
         };
+        let mut reports = self.reports.lock();
         for &(topic, metadata) in topics {
             let slot = self.topics.find_id(topic);
             if let Some(slot) = slot.filter(|&slot| self.topics.packed(slot).host == number) {
-                self.reports.put(slot, metadata, Some(now));
+                reports.put(slot, metadata, Some(now));
             }
         }
     }
 
     /// Whether reports wait to be written.
     pub fn has_unwritten_reports(&self) -> bool {
-        self.reports.has_dirty()
+        self.reports.lock().has_dirty()
     }
 
     /// Changes that write at most `limit` reports; they count as written from now on.
-    pub fn take_unwritten_reports(&mut self, limit: usize) -> Vec<Change> {
-        let taken = self.reports.take_dirty(limit);
+    pub fn take_unwritten_reports(&self, limit: usize) -> Vec<Change> {
+        let taken = self.reports.lock().take_dirty(limit);
         taken
             .into_iter()
             .map(|(slot, metadata)| Change::PutReport {
@@ -389,8 +394,9 @@ impl Directory {
                 self.set_live(*old.keys.get(*number), true);
             }
         }
+        let reports = old.reports.lock();
         for (slot, packed) in old.topics.iter_from(0) {
-            let kept = old.reports.get(slot);
+            let kept = reports.get(slot);
             if let Some((kept, received)) = kept.and_then(|k| Some((k, k.received?))) {
                 self.put_report(packed.topic, kept.metadata, Some(received));
             }

@@ -222,10 +222,13 @@ impl CompletionQueue {
     }
 }
 
+/// Outcomes with their tokens.
+type Tokens = Vec<(u64, Outcome)>;
+
 /// The outcomes of one group, gathered so that each queue is woken once.
 #[derive(Debug, Default)]
 pub(super) struct Completions {
-    queues: Vec<(Arc<CompletionQueue>, Vec<(u64, Outcome)>)>,
+    queues: Vec<(Arc<CompletionQueue>, Tokens)>,
     singles: Vec<(oneshot::Sender<Outcome>, Outcome)>,
 }
 

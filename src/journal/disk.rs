@@ -39,8 +39,9 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
-    /// Takes space for a range and makes the file at least that long.
-    fn allocate(&self, at: u64, length: u64) -> io::Result<()>;
+    /// Takes space for a range and makes the file at least that long. `false`: this file system
+    /// cannot; writing takes the space.
+    fn allocate(&self, at: u64, length: u64) -> io::Result<bool>;
     /// Makes the content durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
     /// Bytes in the file.
@@ -143,10 +144,10 @@ impl DiskFile for RealFile {
         self.0.write_all_at(bytes, at)
     }
 
-    fn allocate(&self, at: u64, length: u64) -> io::Result<()> {
+    fn allocate(&self, at: u64, length: u64) -> io::Result<bool> {
         match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), at, length) {
-            // A file system without fallocate: the zeros written next take the space.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::OPNOTSUPP) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

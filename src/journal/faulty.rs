@@ -319,10 +319,11 @@ impl DiskFile for FaultyFile {
         Ok(())
     }
 
-    fn allocate(&self, at: u64, length: u64) -> io::Result<()> {
+    fn allocate(&self, at: u64, length: u64) -> io::Result<bool> {
         let mut state = self.disk.state.lock();
         let old = state.content(self.node).current.len();
-        state.resize(self.node, old.max((at + length) as usize))
+        state.resize(self.node, old.max((at + length) as usize))?;
+        Ok(true)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -24,7 +24,7 @@ use bytes::BufMut;
 
 use super::disk::{Disk, DiskFile};
 use super::index::{IndexEntry, SegmentIndex, TopicIndex};
-use super::layout::{self, VERSION, array, u16_at, u32_at, u64_at};
+use super::layout::{VERSION, array, u16_at, u32_at, u64_at};
 use super::names;
 use crate::types::{Offset, TopicId};
 
@@ -93,7 +93,6 @@ struct FooterTopic {
 pub(super) struct Footer {
     pub(super) sequence: u64,
     pub(super) generation: u64,
-    pub(super) end: u64,
     pub(super) last_group: u64,
     topics: Vec<FooterTopic>,
     entries_at: u64,
@@ -132,7 +131,6 @@ impl Footer {
         Some(Footer {
             sequence: u64_at(&header, 8),
             generation: u64_at(&header, 16),
-            end: u64_at(&header, 24).max(layout::FIRST_ENTRY),
             last_group: u64_at(&header, 32),
             topics: topics.collect(),
             entries_at,

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
+use parking_lot::MutexGuard;
+
 use super::Shared;
 use super::checkpoint::{Head, ListedSegment, Writer};
 use super::footer;
 use super::index::SegmentIndex;
 use super::names;
 use super::recovery::Kept;
+use super::table::Table;
 use crate::limits;
 use crate::types::TopicId;
 
@@ -81,7 +84,7 @@ impl Keeper {
         let due = (own * limits::CHECKPOINT_RATIO).max(self.shared.options.checkpoint_bytes);
         // At the end any sealed segment is worth it: it saves the next start the replay.
         let due = if closing { own.max(1) } else { due };
-        if since < due || self.shared.stopped_badly() {
+        if since < due {
             return;
         }
         match self.checkpoint() {
@@ -98,10 +101,10 @@ impl Keeper {
         let (disk, dir) = (&*shared.options.disk, &*shared.options.dir);
         let number = self.next_checkpoint;
         self.next_checkpoint += 1;
-        let (head, segments, ids) = self.snapshot(number);
+        let (head, segments, ids) = self.snapshot(number)?;
         let mut writer = Writer::begin(disk, dir, &head, &segments)?;
         for chunk in ids.chunks(limits::CHECKPOINT_CHUNK_TOPICS) {
-            self.add_topics(&mut writer, chunk);
+            self.add_topics(&mut writer, chunk)?;
             writer.flush()?;
         }
         let bytes = writer.finish(disk, dir)?;
@@ -114,8 +117,8 @@ impl Keeper {
     }
 
     /// What the head of a checkpoint says, at one instant between two groups.
-    fn snapshot(&self, number: u64) -> (Head, Vec<ListedSegment>, Vec<TopicId>) {
-        let table = self.shared.table.lock();
+    fn snapshot(&self, number: u64) -> io::Result<(Head, Vec<ListedSegment>, Vec<TopicId>)> {
+        let table = self.settled_table()?;
         let view = self.shared.view.read();
         let head = Head {
             number,
@@ -132,13 +135,13 @@ impl Keeper {
             quarantined: info.quarantined,
         });
         let ids = table.topics.keys().copied().collect();
-        (head, segments.collect(), ids)
+        Ok((head, segments.collect(), ids))
     }
 
     /// Adds some topics as of one instant between two groups: the writer holds the table's lock
     /// from its first decision until the view has been told.
-    fn add_topics(&self, writer: &mut Writer, ids: &[TopicId]) {
-        let table = self.shared.table.lock();
+    fn add_topics(&self, writer: &mut Writer, ids: &[TopicId]) -> io::Result<()> {
+        let table = self.settled_table()?;
         let view = self.shared.view.read();
         let none = std::collections::VecDeque::new();
         for id in ids {
@@ -149,6 +152,16 @@ impl Keeper {
             let log = view.topics.get(id).and_then(|seen| seen.log.as_deref());
             let spans = log.map_or(&none, |log| &log.spans);
             writer.add(*id, topic, view.group, spans.iter());
+        }
+        Ok(())
+    }
+
+    /// The table, unless the writer has failed and left decisions in it that are not durable.
+    fn settled_table(&self) -> io::Result<MutexGuard<'_, Table>> {
+        let table = self.shared.table.lock();
+        match self.shared.table_ahead.load(Ordering::Acquire) {
+            true => Err(io::Error::other("the writer has failed")),
+            false => Ok(table),
         }
     }
 

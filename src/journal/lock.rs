@@ -18,7 +18,7 @@ pub(super) fn take(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, Ope
     let Some(file) = disk.lock(&path).map_err(io)? else {
         return Err(OpenError::Locked {
             dir: dir.to_owned(),
-            holder: lock::holder(dir).unwrap_or_default(),
+            holder: read_holder(disk, &path),
         });
     };
     let text = format!("{}\n", std::process::id());
@@ -27,6 +27,12 @@ pub(super) fn take(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, Ope
         .set_length(0)
         .and_then(|()| file.write_at(text.as_bytes(), 0));
     Ok(file)
+}
+
+fn read_holder(disk: &dyn Disk, path: &Path) -> lock::Holder {
+    let mut text = [0; lock::PID_BYTES];
+    let read = disk.open(path).and_then(|file| file.read_at(&mut text, 0));
+    lock::named_in(&text[..read.unwrap_or(0)])
 }
 
 #[cfg(test)]

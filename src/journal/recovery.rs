@@ -453,7 +453,8 @@ fn open_active(
         // Also makes durable what the process before had written and not synced: from here on it
         // counts as accepted.
         file.sync()?;
-        let ready = file.length()? / 8 * 8;
+        // A file that ends within the padding of its last entry is no reason to write there again.
+        let ready = file.length()?.next_multiple_of(8).max(tail.position);
         Ok(Prepared {
             sequence,
             generation,

@@ -16,10 +16,11 @@ use super::names;
 use super::record::{Record, kind};
 use super::recovery::{DamageReport, Found, RecoveryReport, Tail, is_blank, listed, read_segment};
 use super::scan::{At, Bytes};
-use super::table::Table;
+use super::table::{HostedTopic, Table};
 use super::view::{Effect, SegmentInfo, View};
 use crate::limits;
-use crate::types::{Offset, TopicId};
+use crate::types::{Offset, TopicId, TopicName, TopicSettings};
+use crate::wire::batch::BatchHeader;
 
 /// Where the chain of groups stands.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +60,9 @@ pub(super) struct Replay<'a> {
     group_at: u64,
     /// For each topic met: the end of its last batch in the segments.
     ends: HashMap<TopicId, Offset>,
+    /// Holes between batches, by topic. They count at the end of the replay: a tombstone that
+    /// follows takes them back.
+    holes: HashMap<TopicId, Vec<(Offset, Offset)>>,
     /// Topics whose loss was accepted: whatever comes next continues them.
     accepted: HashSet<TopicId>,
     /// Topics that damage may have cut short.
@@ -92,6 +96,7 @@ impl<'a> Replay<'a> {
             pending: Vec::new(),
             group_at: FIRST_ENTRY,
             ends: HashMap::new(),
+            holes: HashMap::new(),
             accepted: HashSet::new(),
             doubted: HashSet::new(),
             finished: BTreeMap::new(),
@@ -314,6 +319,9 @@ impl<'a> Replay<'a> {
             let loaded = self.loaded.get(&id).map(|topic| topic.as_of);
             group <= loaded.unwrap_or(self.checkpoint_as_of)
         });
+        if !told && let Record::Batch(header) = &record {
+            self.revive(header, place);
+        }
         self.check_continuity(&record, told);
         if told {
             match &record {
@@ -334,6 +342,29 @@ impl<'a> Replay<'a> {
         });
     }
 
+    /// A batch of a topic that nobody has told of: damage took the entry that did. The topic lives on
+    /// under a makeshift name until its host names it again; a tombstone may still follow.
+    fn revive(&mut self, header: &BatchHeader, place: Place) {
+        if self.table.topics.contains_key(&header.topic) {
+            return;
+        }
+        let Ok(name) = TopicName::new(&format!("lost/{}", header.topic)) else {
+            return;
+        };
+        let record = Record::Host(HostedTopic {
+            id: header.topic,
+            name,
+            settings: TopicSettings::default(),
+            grant: header.epoch.grant,
+        });
+        let kept = self.table.apply(&record);
+        self.view.apply(&Effect {
+            record,
+            place,
+            kept,
+        });
+    }
+
     /// A batch must begin where its topic's last one ended; what lies between is lost.
     fn check_continuity(&mut self, record: &Record, told: bool) {
         match record {
@@ -343,17 +374,20 @@ impl<'a> Replay<'a> {
                 let known = self.ends.get(&id).copied();
                 let known = known.or_else(|| if told { None } else { self.table.end(&id) });
                 if let Some(end) = known.filter(|end| *end < header.base && !accepted) {
-                    self.table.damage(&id, end, header.base);
+                    self.hole(id, end, header.base);
                 }
                 self.ends.insert(id, header.end());
                 self.doubted.remove(&id);
             }
             Record::Forget(id) => {
-                self.ends.remove(id);
+                self.ends.insert(*id, Offset::FIRST);
+                self.holes.remove(id);
                 self.doubted.remove(id);
+                self.accepted.remove(id);
             }
             Record::AcceptLoss(id, _) => {
                 self.ends.remove(id);
+                self.holes.remove(id);
                 self.doubted.remove(id);
                 self.accepted.insert(*id);
             }
@@ -364,30 +398,28 @@ impl<'a> Replay<'a> {
     /// Records damage of a segment's bytes and whom it may have struck.
     fn damage(&mut self, segment: &Found, bytes: &Bytes, from: u64, to: u64) {
         self.quarantined.insert(segment.sequence);
-        let header = match bytes.at(from) {
-            At::BadBody(header) if from + header.total() == to => Some(header),
-            _ => None,
-        };
+        let struck = struck_headers(bytes, from, to);
         self.report(DamageReport {
             segment: segment.sequence,
             from,
             to,
-            what: match header {
-                Some(_) => "an entry's content does not match its checksum",
+            what: match struck {
+                Some(_) => "the content of entries does not match its checksum",
                 None if segment.generation.is_none() => "the segment is missing or has no header",
                 None => "an entry is unreadable",
             },
         });
-        match header {
-            Some(header) => self.doubt_marked(header),
+        match struck {
+            Some(headers) => headers.iter().for_each(|header| self.doubt_marked(header)),
             // The footer knows every topic of the segment and its end.
             None if segment.footer.is_some() => {}
             None => self.doubted.extend(self.table.topics.keys().copied()),
         }
     }
 
-    fn doubt_marked(&mut self, header: EntryHeader) {
-        if matches!(header.kind, kind::BOOT | kind::MARKER) {
+    fn doubt_marked(&mut self, header: &EntryHeader) {
+        // Only batches and tombstones tell where a topic ends.
+        if !matches!(header.kind, kind::BATCH | kind::FORGET) {
             return;
         }
         let ids = self.table.topics.keys();
@@ -415,7 +447,7 @@ impl<'a> Replay<'a> {
         for (id, end) in ends.collect::<Vec<_>>() {
             let known = self.ends.get(&id).copied().or_else(|| self.table.end(&id));
             if let Some(seen) = known.filter(|seen| *seen < end && !self.accepted.contains(&id)) {
-                self.table.damage(&id, seen, end);
+                self.hole(id, seen, end);
                 self.ends.insert(id, end);
             }
         }
@@ -456,8 +488,17 @@ impl<'a> Replay<'a> {
             })
             .collect();
         for (id, seen, end) in lost {
-            self.table.damage(&id, seen, end);
+            self.hole(id, seen, end);
         }
+        for (id, holes) in std::mem::take(&mut self.holes) {
+            for (from, to) in holes {
+                self.table.damage(&id, from, to);
+            }
+        }
+    }
+
+    fn hole(&mut self, id: TopicId, from: Offset, to: Offset) {
+        self.holes.entry(id).or_default().push((from, to));
     }
 
     /// Sets the view right after the replay: `segments` lie in the folder.
@@ -544,6 +585,20 @@ impl<'a> Replay<'a> {
         let needs_marker = self.report.entries > 0 && self.last_marker.is_none();
         (self.table, self.view, self.report, needs_marker)
     }
+}
+
+/// The headers of the entries between two places, if all of them are true and only bodies are not.
+fn struck_headers(bytes: &Bytes, from: u64, to: u64) -> Option<Vec<EntryHeader>> {
+    let mut headers = Vec::new();
+    let mut at = from;
+    while at < to {
+        let (At::BadBody(header) | At::Entry(header, _)) = bytes.at(at) else {
+            return None;
+        };
+        headers.push(header);
+        at += header.total();
+    }
+    (at == to).then_some(headers)
 }
 
 enum End {

@@ -40,6 +40,8 @@ struct State {
     next: Option<Prepared>,
     /// Bytes of the group that the writer waits to place.
     wanted: u64,
+    /// Extents to come that are not zeroed, for the writer has caught up.
+    hurried: u32,
     /// Dead segments whose files can be used again.
     free: Vec<u64>,
     full: bool,
@@ -91,6 +93,7 @@ impl Space {
                 position,
                 next: None,
                 wanted: 0,
+                hurried: 0,
                 free,
                 full: false,
                 failed: None,
@@ -123,6 +126,10 @@ impl Space {
             if let Some(error) = &state.failed {
                 return Err(error.clone());
             }
+            if state.full {
+                state.wanted = 0;
+                return Ok(self.scarce(&state));
+            }
             let end = state.position + bytes;
             let fits = end <= self.limit(&state, bytes);
             let ready = match fits {
@@ -140,11 +147,8 @@ impl Space {
                     appends: bytes,
                 });
             }
-            if state.full {
-                state.wanted = 0;
-                return Ok(self.scarce(&state));
-            }
             state.wanted = bytes;
+            state.hurried = limits::HURRIED_EXTENTS;
             self.to_preparer.notify_one();
             self.to_writer.wait(&mut state);
         }
@@ -264,7 +268,7 @@ impl Space {
     /// The preparer thread.
     pub(super) fn prepare(&self, options: &Options, storage: StorageId) {
         loop {
-            let job = {
+            let (job, hurried) = {
                 let mut state = self.state.lock();
                 loop {
                     if state.stopped || state.failed.is_some() {
@@ -276,11 +280,15 @@ impl Space {
                             self.to_writer.notify_one();
                             self.to_preparer.wait(&mut state);
                         }
-                        job => break job,
+                        job => {
+                            let hurried = state.hurried > 0;
+                            state.hurried = state.hurried.saturating_sub(1);
+                            break (job, hurried);
+                        }
                     }
                 }
             };
-            let result = self.perform(&job, options, storage);
+            let result = self.perform(&job, hurried, options, storage);
             self.settle(&job, result, options);
         }
     }
@@ -288,11 +296,14 @@ impl Space {
     fn perform(
         &self,
         job: &Job,
+        hurried: bool,
         options: &Options,
         storage: StorageId,
     ) -> io::Result<Option<Prepared>> {
         match job {
-            Job::Extend { file, from, to, .. } => zero(&**file, *from, *to).map(|()| None),
+            Job::Extend { file, from, to, .. } => {
+                extend(&**file, *from, *to, hurried).map(|()| None)
+            }
             Job::Make {
                 sequence,
                 free,
@@ -351,6 +362,16 @@ impl Space {
     /// A failure of the preparer, for a writer that is idle.
     pub(super) fn failure(&self) -> Option<FatalError> {
         self.state.lock().failed.clone()
+    }
+}
+
+/// Makes an extent ready. In a hurry its space is only taken: a stream of large groups that has caught
+/// up with the preparer gains more by not writing everything twice than its syncs lose by writing
+/// metadata.
+fn extend(file: &dyn DiskFile, from: u64, to: u64, hurried: bool) -> io::Result<()> {
+    match hurried && file.allocate(from, to - from)? {
+        true => Ok(()),
+        false => zero(file, from, to),
     }
 }
 

@@ -169,21 +169,22 @@ impl Table {
     ) -> Decision {
         match self.judge_append(id, epoch, bytes, wall) {
             Ok((record, appended)) => Decision::Write(record, Outcome::Appended(appended)),
-            Err(decision) => decision,
+            Err(outcome) => Decision::Answer(outcome),
         }
     }
 
+    /// The record to write and its answer, or the answer alone.
     fn judge_append(
         &self,
         id: &TopicId,
         epoch: Epoch,
         bytes: &[u8],
         wall: UnixMicros,
-    ) -> Result<(Record, Appended), Decision> {
+    ) -> Result<(Record, Appended), Outcome> {
         let mut header =
-            batch::read_header(bytes).map_err(|e| Decision::refuse(Refusal::Corrupt(e)))?;
+            batch::read_header(bytes).map_err(|e| Outcome::Refused(Refusal::Corrupt(e)))?;
         if bytes.len() != header.length as usize {
-            return Err(Decision::refuse(Refusal::Corrupt(
+            return Err(Outcome::Refused(Refusal::Corrupt(
                 batch::BatchError::Short {
                     expected: header.length as usize,
                     found: bytes.len(),
@@ -191,7 +192,7 @@ impl Table {
             )));
         }
         if header.topic != *id {
-            return Err(Decision::refuse(Refusal::WrongTopic {
+            return Err(Outcome::Refused(Refusal::WrongTopic {
                 expected: *id,
                 found: header.topic,
             }));
@@ -199,12 +200,12 @@ impl Table {
         let topic = self
             .topics
             .get(id)
-            .ok_or_else(|| Decision::refuse(Refusal::UnknownTopic))?;
+            .ok_or(Outcome::Refused(Refusal::UnknownTopic))?;
         let current = self
             .epoch_of(topic)
-            .ok_or_else(|| Decision::refuse(Refusal::NotBooted))?;
+            .ok_or(Outcome::Refused(Refusal::NotBooted))?;
         if epoch != current {
-            return Err(Decision::refuse(Refusal::StaleEpoch { current }));
+            return Err(Outcome::Refused(Refusal::StaleEpoch { current }));
         }
         let appended = |base, duplicate| Appended {
             topic: *id,
@@ -215,23 +216,23 @@ impl Table {
         };
         let traffic = topic.traffic.as_deref();
         if traffic.is_some_and(|t| t.suspect) {
-            return Err(Decision::refuse(Refusal::Damaged));
+            return Err(Outcome::Refused(Refusal::Damaged));
         }
         let fresh = super::dedupe::Dedupe::default();
         let dedupe = traffic.map_or(&fresh, |t| &t.dedupe);
         match dedupe.judge(&header.producer, header.sequence, header.count) {
             Verdict::New => {}
             Verdict::Duplicate(base) => {
-                return Err(Decision::Answer(Outcome::Appended(appended(base, true))));
+                return Err(Outcome::Appended(appended(base, true)));
             }
             Verdict::Gap { expected } => {
-                return Err(Decision::refuse(Refusal::SequenceGap {
+                return Err(Outcome::Refused(Refusal::SequenceGap {
                     expected,
                     found: header.sequence,
                 }));
             }
-            Verdict::UnknownProducer => return Err(Decision::refuse(Refusal::UnknownProducer)),
-            Verdict::TooOld => return Err(Decision::refuse(Refusal::SequenceTooOld)),
+            Verdict::UnknownProducer => return Err(Outcome::Refused(Refusal::UnknownProducer)),
+            Verdict::TooOld => return Err(Outcome::Refused(Refusal::SequenceTooOld)),
         }
         let answer = appended(topic.range().1, false);
         header.base = answer.base;
@@ -307,11 +308,6 @@ impl Table {
             grant: topic.grant,
             incarnation,
         })
-    }
-
-    /// The epoch of a topic, if it is known and a session has begun.
-    pub fn epoch(&self, id: &TopicId) -> Option<Epoch> {
-        self.topics.get(id).and_then(|topic| self.epoch_of(topic))
     }
 
     /// Takes a record in; answers the bytes that its topic then holds.

@@ -5,6 +5,10 @@ use super::testing::*;
 use super::*;
 use crate::types::*;
 
+mod faults;
+mod format;
+mod life;
+
 #[test]
 fn what_is_appended_is_read_also_after_a_restart() {
     let disk = FaultyDisk::new();

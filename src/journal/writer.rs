@@ -19,7 +19,7 @@ use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, LAST_OF_GROUP, entry_bytes,
 use super::queue::{Item, Taken};
 use super::record::Record;
 use super::space::{Prepared, Room, SMALL_ENTRY_BYTES};
-use super::table::{Decision, Table};
+use super::table::{Decision, HostedTopic, Table};
 use super::view::Effect;
 use super::{Hooks, Shared};
 use crate::clock;
@@ -146,7 +146,6 @@ impl Writer {
     fn die(&self, error: FatalError) {
         tracing::error!(%error, source = %error.source, "the journal has stopped");
         let shared = &self.shared;
-        shared.failed.store(true, Ordering::Release);
         shared.queue.close();
         (self.hooks.on_fatal)(&error);
         shared.space.stop();
@@ -198,6 +197,7 @@ impl Writer {
         let mut group = self.begin(room, bytes);
         let shared = self.shared.clone();
         let mut table = shared.table.lock();
+        shared.table_ahead.store(true, Ordering::Release);
         let wall = clock::wall_now();
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
@@ -256,7 +256,8 @@ impl Writer {
             _ => None,
         };
         self.take(table, group, record, bytes);
-        if let Command::Append { topic, .. } = command
+        if let Command::Append { topic, .. } | Command::Host(HostedTopic { id: topic, .. }) =
+            command
             && let Some(trim) = table.size_trim(topic)
         {
             self.take(table, group, trim, None);
@@ -277,6 +278,7 @@ impl Writer {
     /// Writes and syncs a group and tells the view; answers the topics whose end rose.
     fn write(&mut self, table: &Table, mut group: Group) -> Result<Vec<TopicId>, FatalError> {
         if group.effects.is_empty() {
+            self.shared.table_ahead.store(false, Ordering::Release);
             return Ok(Vec::new());
         }
         group.seal();
@@ -315,6 +317,7 @@ impl Writer {
             shared.options.tail_cache_bytes,
         );
         drop(evicted);
+        shared.table_ahead.store(false, Ordering::Release);
         shared.space.advance(self.position);
         if shrunk {
             // If the keeper is busy it will look again by itself.
@@ -325,17 +328,19 @@ impl Writer {
 
     /// Writes records of the journal's own making.
     fn commit_records(&mut self, records: Vec<Record>) -> Result<(), FatalError> {
-        let bytes = records.len() as u64 * SMALL_ENTRY_BYTES;
+        // Trims and markers only.
+        let bytes = records.len() as u64 * TRIM_ENTRY_BYTES;
         let room = self.shared.space.reserve(bytes)?;
         let mut group = self.begin(room, bytes);
         let shared = self.shared.clone();
         let mut table = shared.table.lock();
+        shared.table_ahead.store(true, Ordering::Release);
         for record in records {
-            if group.buffer.len() as u64 + SMALL_ENTRY_BYTES > room.all {
-                break;
-            }
             let topic = record.topic();
-            self.take(&mut table, &mut group, record, None);
+            // On a full disk what does not fit is tried again at the next look.
+            if group.buffer.len() as u64 + TRIM_ENTRY_BYTES <= room.all {
+                self.take(&mut table, &mut group, record, None);
+            }
             if let Some(topic) = topic {
                 table.after_trim(&topic);
             }

@@ -74,9 +74,13 @@ fn admit(ctx: &Context, args: &AdmitArgs) -> Result<(), CliError> {
     let certs = ctx.config.certs_dir();
     let AdmitArgs { name, fingerprint } = args;
     let new = admission::admit(&certs, name, *fingerprint).map_err(|error| {
-        CliError::new("storage", Exit::Other, "cannot change the list of admitted keys")
-            .detail("file", certs.join("admitted").display())
-            .detail("cause", error)
+        CliError::new(
+            "storage",
+            Exit::Other,
+            "cannot change the list of admitted keys",
+        )
+        .detail("file", certs.join("admitted").display())
+        .detail("cause", error)
     })?;
     let value = json!({ "name": name, "fingerprint": fingerprint.to_string(), "new": new });
     ctx.output.value(&value, || match new {
@@ -100,6 +104,8 @@ async fn forget(ctx: &Context, args: ForgetArgs) -> Result<(), CliError> {
     });
     ctx.output.value(&value, || {
         let (deleted, kept) = (forgotten.deleted, forgotten.kept);
-        format!("The name {name} is free. Topics deleted: {deleted}; waiting for its next key: {kept}.")
+        format!(
+            "The name {name} is free. Topics deleted: {deleted}; waiting for its next key: {kept}."
+        )
     })
 }

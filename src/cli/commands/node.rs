@@ -64,7 +64,10 @@ pub async fn up(ctx: &Context, args: UpArgs) -> Result<(), CliError> {
     drop(stop);
     let index = match has_ended.is_terminated() {
         true => Err(thread_failed("the index ended by itself; its log says why")),
-        false => has_ended.await.map_err(thread_failed).and_then(|ended| ended),
+        false => has_ended
+            .await
+            .map_err(thread_failed)
+            .and_then(|ended| ended),
     };
     peer.map(drop).and(index)
 }
@@ -80,13 +83,17 @@ pub async fn peer(ctx: &Context, args: PeerArgs) -> Result<(), CliError> {
 fn hosting_name(ctx: &Context, role: Role) -> Result<PeerName, CliError> {
     match ctx.who(role)? {
         Who::Known(name) | Who::Make(name) => Ok(name),
-        Who::Ask => Err(CliError::new("usage", Exit::Usage, "which peer is this to be?")
-            .help("name it with --id")),
+        Who::Ask => Err(
+            CliError::new("usage", Exit::Usage, "which peer is this to be?")
+                .help("name it with --id"),
+        ),
     }
 }
 
 fn run_index(index: Indexing, stopped: oneshot::Receiver<()>) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(thread_failed)?;
     // The sender is dropped when it is time.
     runtime.block_on(index.run(async { drop(stopped.await) }))

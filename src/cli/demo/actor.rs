@@ -89,9 +89,15 @@ impl Log {
         thread::spawn(move || {
             let mut reader = BufReader::new(stream);
             let mut line = vec![];
-            while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            while reader
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                log.lines.lock().push(LogLine { source: source.clone(), text });
+                log.lines.lock().push(LogLine {
+                    source: source.clone(),
+                    text,
+                });
                 log.more.notify_waiters();
                 line.clear();
             }
@@ -112,7 +118,10 @@ impl Actor {
         mut command: Command,
         log: &Arc<Log>,
     ) -> Result<Actor, CliError> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| {
             CliError::new("demo", Exit::Other, format!("cannot start {name}"))
                 .detail("cause", error)
@@ -132,7 +141,9 @@ impl Actor {
     /// `kill -9`.
     pub(super) fn kill(mut self) -> Result<(), CliError> {
         let killed = self.child.kill().and_then(|()| self.child.wait());
-        killed.map(drop).map_err(|error| self.failed("cannot be killed", error))
+        killed
+            .map(drop)
+            .map_err(|error| self.failed("cannot be killed", error))
     }
 
     /// SIGTERM, and its end.

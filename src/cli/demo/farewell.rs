@@ -34,10 +34,21 @@ pub(super) async fn a_topic_is_deleted(script: &Script, stage: &mut Stage) -> Re
     let z = topic_name("z")?;
     let refused = stage.client(&one)?.delete_topic(&z, None).await.err();
     let code = refused.and_then(|error| error.code());
-    script.claim("peer 1, who does not own it, may not", &code, &Some(ErrorCode::Forbidden))?;
+    script.claim(
+        "peer 1, who does not own it, may not",
+        &code,
+        &Some(ErrorCode::Forbidden),
+    )?;
     let deleted = stage.client(&three)?.delete_topic(&z, None).await?;
-    script.claim("the two other subscribers are to be told", &deleted.subscribers, &2)?;
-    stage.log.wait_for(INDEX, "Peer 3 deleted topic 'z'", from).await?;
+    script.claim(
+        "the two other subscribers are to be told",
+        &deleted.subscribers,
+        &2,
+    )?;
+    stage
+        .log
+        .wait_for(INDEX, "Peer 3 deleted topic 'z'", from)
+        .await?;
     script.show(&stage.log, from, &["deleted topic"])?;
     for peer in [&one, &two] {
         let told = told(&stage.client(peer)?).await?;
@@ -46,7 +57,11 @@ pub(super) async fn a_topic_is_deleted(script: &Script, stage: &mut Stage) -> Re
     }
     let pulled = stage.client(&one)?.pull(&z, &Default::default()).await;
     let code = pulled.err().and_then(|error| error.code());
-    script.claim("nobody can pull from z", &code, &Some(ErrorCode::TopicNotFound))?;
+    script.claim(
+        "nobody can pull from z",
+        &code,
+        &Some(ErrorCode::TopicNotFound),
+    )?;
     let rest = owned_and_hosted(&stage.client(&one)?).await?;
     script.claim("x and y stand as before", &rest, &as_created(&["x", "y"])?)
 }
@@ -71,8 +86,15 @@ pub(super) async fn a_peer_leaves(script: &Script, stage: &mut Stage) -> Result<
     stage.client(&three)?.deregister(0).await?;
     stage.close_client(&three).await;
     let status = stage.take(&log_name(&three))?.ends().await?;
-    script.claim("its process ends by itself with exit code 0", &status.code(), &Some(0))?;
-    stage.log.wait_for(INDEX, "Unregistered peer 3", from).await?;
+    script.claim(
+        "its process ends by itself with exit code 0",
+        &status.code(),
+        &Some(0),
+    )?;
+    stage
+        .log
+        .wait_for(INDEX, "Unregistered peer 3", from)
+        .await?;
     script.show(&stage.log, from, &["Unregistered peer"])?;
     let client = stage.client(&peer_name(1)?)?;
     let left: Vec<PeerName> = client.peers().await?.into_iter().map(|p| p.name).collect();
@@ -90,9 +112,16 @@ pub(super) async fn curtain(script: &Script, stage: &mut Stage) -> Result<(), Cl
         codes.push(stage.take(&log_name(peer))?.stop().await?.code());
     }
     codes.push(stage.take(INDEX)?.stop().await?.code());
-    stage.log.wait_for(INDEX, "Received exit signal", from).await?;
+    stage
+        .log
+        .wait_for(INDEX, "Received exit signal", from)
+        .await?;
     script.show(&stage.log, from, &["Received exit signal"])?;
-    script.claim("both peers and the index end with exit code 0", &codes, &vec![Some(0); 3])
+    script.claim(
+        "both peers and the index end with exit code 0",
+        &codes,
+        &vec![Some(0); 3],
+    )
 }
 
 pub(super) fn the_logs(script: &Script, stage: &mut Stage) -> Result<(), CliError> {
@@ -117,6 +146,10 @@ pub(super) fn the_logs(script: &Script, stage: &mut Stage) -> Result<(), CliErro
         .filter(|(_, count)| *count == 0)
         .map(|(event, _)| *event)
         .collect();
-    script.claim("each kind of event is in the log where it belongs", &missing, &vec![])?;
+    script.claim(
+        "each kind of event is in the log where it belongs",
+        &missing,
+        &vec![],
+    )?;
     script.claim("the index carried no messages", &carried, &[0, 0])
 }

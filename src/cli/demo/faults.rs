@@ -23,7 +23,10 @@ async fn until_live(client: &Client, live: &[PeerName]) -> Result<(), CliError> 
     let seen = async {
         loop {
             let peers = client.peers().await?;
-            let now = peers.into_iter().filter(|peer| peer.live).map(|peer| peer.name);
+            let now = peers
+                .into_iter()
+                .filter(|peer| peer.live)
+                .map(|peer| peer.name);
             if now.collect::<Vec<_>>() == live {
                 return Ok(());
             }
@@ -55,16 +58,28 @@ pub(super) async fn a_peer_is_killed(script: &Script, stage: &mut Stage) -> Resu
 
     stage.start_peer(&two).await?;
     until_live(&client, &peers()?).await?;
-    script.show(&stage.log, from, &["is away", "listening on", "session with the index"])?;
+    script.show(
+        &stage.log,
+        from,
+        &["is away", "listening on", "session with the index"],
+    )?;
     let after = client.show_peer(&two).await?.fingerprint;
     script.claim("it is the same peer under the same key", &after, &key)?;
-    script.claim("topic y holds all its messages", &read_all(&client, &y).await?, &before)?;
+    script.claim(
+        "topic y holds all its messages",
+        &read_all(&client, &y).await?,
+        &before,
+    )?;
     let publisher = stage.publisher(&one)?;
     let sent = publish(publisher, one.clone(), y.clone(), 6..=6).await?;
     script.claim("the next message in y has offset 16", &sent, &vec![16])?;
     let new = pull(&stage.client(&three)?, &y).await?;
     let expected: Vec<Read> = vec![(16, greeting(6, &one))];
-    script.claim("peer 3's position was kept: it pulls only that one", &new, &expected)
+    script.claim(
+        "peer 3's position was kept: it pulls only that one",
+        &new,
+        &expected,
+    )
 }
 
 pub(super) async fn the_index_is_killed(
@@ -74,7 +89,9 @@ pub(super) async fn the_index_is_killed(
     script.scene("The index is killed (kill -9) while messages flow")?;
     let [one, two, three] = [peer_name(1)?, peer_name(2)?, peer_name(3)?];
     let x = topic_name("x")?;
-    let mut follower = stage.client(&two)?.follow(vec![x.clone()], FollowOptions::default());
+    let mut follower = stage
+        .client(&two)?
+        .follow(vec![x.clone()], FollowOptions::default());
     let caught_up = follow(&mut follower, 1).await?;
     let offsets: Vec<u64> = caught_up.iter().map(|message| message.0).collect();
     script.claim("peer 2 follows x from where it stood", &offsets, &vec![16])?;
@@ -93,20 +110,39 @@ pub(super) async fn the_index_is_killed(
     let followed = follow(&mut follower, 20).await?;
     let offsets: Vec<u64> = followed.iter().map(|message| message.0).collect();
     let expected: Vec<u64> = (17..=36).collect();
-    script.claim("peer 2 has followed all of them without a gap", &offsets, &expected)?;
+    script.claim(
+        "peer 2 has followed all of them without a gap",
+        &offsets,
+        &expected,
+    )?;
     drop(follower);
-    let pulled: Vec<u64> = pull(&stage.client(&one)?, &x).await?.iter().map(|m| m.0).collect();
+    let pulled: Vec<u64> = pull(&stage.client(&one)?, &x)
+        .await?
+        .iter()
+        .map(|m| m.0)
+        .collect();
     let expected: Vec<u64> = (16..=36).collect();
     script.claim("peer 1 pulls them as well", &pulled, &expected)?;
 
     stage.start_index().await?;
-    stage.log.wait_for(INDEX, "Loaded 3 registered peers", from).await?;
+    stage
+        .log
+        .wait_for(INDEX, "Loaded 3 registered peers", from)
+        .await?;
     let client = stage.client(&one)?;
     until_live(&client, &peers()?).await?;
-    let shown = ["Loaded ", "Indexing server starting on", "session with the index"];
+    let shown = [
+        "Loaded ",
+        "Indexing server starting on",
+        "session with the index",
+    ];
     script.show(&stage.log, from, &shown)?;
     let topics = owned_and_hosted(&client).await?;
-    script.claim("the index is back with all topics", &topics, &as_created(&TOPICS)?)?;
+    script.claim(
+        "the index is back with all topics",
+        &topics,
+        &as_created(&TOPICS)?,
+    )?;
     subscribed(script, stage, &TOPICS).await
 }
 
@@ -128,8 +164,10 @@ async fn follow(follower: &mut Follower, count: usize) -> Result<Vec<Read>, CliE
     };
     match tokio::time::timeout(PATIENCE, following).await {
         Ok(followed) => followed.map(|()| messages),
-        Err(_) => Err(CliError::new("demo", Exit::Other, "what was followed did not come")
-            .detail("expected", format!("{count} messages"))
-            .detail("found", format!("{} messages", messages.len()))),
+        Err(_) => Err(
+            CliError::new("demo", Exit::Other, "what was followed did not come")
+                .detail("expected", format!("{count} messages"))
+                .detail("found", format!("{} messages", messages.len())),
+        ),
     }
 }

@@ -7,7 +7,9 @@ use tokio::task::{JoinSet, LocalSet};
 use super::script::Script;
 use super::stage::{INDEX, Stage, log_name, peer_name, topic_name};
 use crate::cli::error::{CliError, Exit};
-use crate::client::{Client, ClientError, ClientOptions, Message, PullOptions, Publisher, ReadFrom, TopicFilter};
+use crate::client::{
+    Client, ClientError, ClientOptions, Message, Publisher, PullOptions, ReadFrom, TopicFilter,
+};
 use crate::transport::{Identity, KnownIndex};
 use crate::types::{Group, PeerName, TopicName, TopicSettings};
 use crate::wire::ErrorCode;
@@ -87,7 +89,10 @@ pub(super) fn messages_of(delivery: &crate::client::Delivery) -> Result<Vec<Read
         .messages()
         .map(|message| {
             let message = message.map_err(bad)?;
-            Ok((message.offset.0, String::from_utf8_lossy(&message.body).into_owned()))
+            Ok((
+                message.offset.0,
+                String::from_utf8_lossy(&message.body).into_owned(),
+            ))
         })
         .collect()
 }
@@ -118,9 +123,15 @@ pub(super) async fn publish(
 
 pub(super) async fn opening(script: &Script, stage: &mut Stage) -> Result<(), CliError> {
     script.scene("The index starts")?;
-    script.say(&format!("Everything lies in {}, on loopback.", stage.path().display()))?;
+    script.say(&format!(
+        "Everything lies in {}, on loopback.",
+        stage.path().display()
+    ))?;
     stage.start_index().await?;
-    stage.log.wait_for(INDEX, "Loaded 0 registered peers", 0).await?;
+    stage
+        .log
+        .wait_for(INDEX, "Loaded 0 registered peers", 0)
+        .await?;
     script.show(&stage.log, 0, &["Loaded ", "Indexing server starting on"])
 }
 
@@ -133,13 +144,21 @@ pub(super) async fn peers_arrive(script: &Script, stage: &mut Stage) -> Result<(
         let registered = format!("New user {peer} registered");
         stage.log.wait_for(INDEX, &registered, from).await?;
     }
-    script.show(&stage.log, from, &["New connection from", "New user", "listening on"])?;
+    script.show(
+        &stage.log,
+        from,
+        &["New connection from", "New user", "listening on"],
+    )?;
     let client = stage.client(&peers[0])?;
     let live = client.peers().await?.into_iter().filter(|peer| peer.live);
     let live: Vec<PeerName> = live.map(|peer| peer.name).collect();
     script.claim("the index knows peers 1, 2 and 3 as live", &live, &peers)?;
     let again = client.index().registered().map(|reply| reply.new);
-    script.claim("the same key under the same name logs in", &again, &Some(false))?;
+    script.claim(
+        "the same key under the same name logs in",
+        &again,
+        &Some(false),
+    )?;
     script.say("Peer 1 already registered. Logging in.")?;
     let code = impostor(stage, &peers[0]).await?;
     let mismatch = Some(ErrorCode::IdentityMismatch);
@@ -163,7 +182,9 @@ pub(super) async fn topics(script: &Script, stage: &mut Stage) -> Result<(), Cli
     let from = stage.log.len();
     for (peer, topic) in peers()?.iter().zip(TOPICS) {
         let client = stage.client(peer)?;
-        client.create_topic(&topic_name(topic)?, TopicSettings::default(), None).await?;
+        client
+            .create_topic(&topic_name(topic)?, TopicSettings::default(), None)
+            .await?;
         let created = format!("Peer {peer} created topic '{topic}'");
         stage.log.wait_for(INDEX, &created, from).await?;
     }
@@ -174,7 +195,9 @@ pub(super) async fn topics(script: &Script, stage: &mut Stage) -> Result<(), Cli
             let (client, peer) = (stage.client(&peer)?, peer.clone());
             let topic = topic_name(topic)?;
             tries.push(async move {
-                let result = client.create_topic(&topic, TopicSettings::default(), None).await;
+                let result = client
+                    .create_topic(&topic, TopicSettings::default(), None)
+                    .await;
                 Ok((peer, topic, result.err().and_then(|error| error.code())))
             });
         }
@@ -182,12 +205,18 @@ pub(super) async fn topics(script: &Script, stage: &mut Stage) -> Result<(), Cli
     let answers = at_once(tries).await?;
     for (peer, topic, code) in &answers {
         if *code == Some(ErrorCode::TopicExists) {
-            script.say(&format!("Peer {peer} tried to create {topic}, but it already exists."))?;
+            script.say(&format!(
+                "Peer {peer} tried to create {topic}, but it already exists."
+            ))?;
         }
     }
     let codes: Vec<_> = answers.into_iter().map(|(_, _, code)| code).collect();
     let conflicts = vec![Some(ErrorCode::TopicExists); PEERS * TOPICS.len()];
-    script.claim("nine times it was a conflict, and nothing changed", &codes, &conflicts)?;
+    script.claim(
+        "nine times it was a conflict, and nothing changed",
+        &codes,
+        &conflicts,
+    )?;
     script.claim(
         "each topic is owned and hosted by the peer that created it",
         &owned_and_hosted(&stage.client(&peer_name(1)?)?).await?,
@@ -201,7 +230,9 @@ pub(super) async fn owned_and_hosted(
 ) -> Result<Vec<(TopicName, Option<PeerName>, Option<PeerName>)>, CliError> {
     let (topics, _) = client.list_topics(&TopicFilter::default(), None).await?;
     let topics = topics.into_iter();
-    Ok(topics.map(|topic| (topic.name, topic.owner, topic.host)).collect())
+    Ok(topics
+        .map(|topic| (topic.name, topic.owner, topic.host))
+        .collect())
 }
 
 /// What [`owned_and_hosted`] answers as long as nothing has moved.
@@ -209,9 +240,8 @@ pub(super) async fn owned_and_hosted(
 pub(super) fn as_created(
     topics: &[&str],
 ) -> Result<Vec<(TopicName, Option<PeerName>, Option<PeerName>)>, CliError> {
-    let row = |(topic, peer): (&&str, PeerName)| {
-        Ok((topic_name(topic)?, Some(peer.clone()), Some(peer)))
-    };
+    let row =
+        |(topic, peer): (&&str, PeerName)| Ok((topic_name(topic)?, Some(peer.clone()), Some(peer)));
     topics.iter().zip(peers()?).map(row).collect()
 }
 
@@ -222,13 +252,15 @@ pub(super) async fn subscriptions(script: &Script, stage: &mut Stage) -> Result<
     for peer in peers()? {
         for topic in TOPICS {
             let (client, topic) = (stage.client(&peer)?, topic_name(topic)?);
-            all.push(async move {
-                Ok(client.subscribe(&topic, &Group::default()).await?.new)
-            });
+            all.push(async move { Ok(client.subscribe(&topic, &Group::default()).await?.new) });
         }
     }
     let new = at_once(all).await?;
-    script.claim("nine subscriptions are new", &new, &vec![true; PEERS * TOPICS.len()])?;
+    script.claim(
+        "nine subscriptions are new",
+        &new,
+        &vec![true; PEERS * TOPICS.len()],
+    )?;
     for peer in peers()? {
         for topic in TOPICS {
             let subscribed = format!("Peer {peer} subscribed to topic '{topic}'");
@@ -252,7 +284,11 @@ pub(super) async fn subscribed(
         found.push(names.collect::<Vec<_>>());
     }
     let expected = vec![topics.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>(); PEERS];
-    script.claim("the index lists the subscriptions of each peer", &found, &expected)
+    script.claim(
+        "the index lists the subscriptions of each peer",
+        &found,
+        &expected,
+    )
 }
 
 pub(super) async fn messages(script: &Script, stage: &mut Stage) -> Result<(), CliError> {
@@ -262,11 +298,20 @@ pub(super) async fn messages(script: &Script, stage: &mut Stage) -> Result<(), C
     for peer in peers()? {
         for topic in TOPICS {
             let publisher = stage.publisher(&peer)?;
-            sends.push(publish(publisher, peer.clone(), topic_name(topic)?, 1..=MESSAGES));
+            sends.push(publish(
+                publisher,
+                peer.clone(),
+                topic_name(topic)?,
+                1..=MESSAGES,
+            ));
         }
     }
     let offsets: Vec<u64> = at_once(sends).await?.concat();
-    script.claim("45 messages are acknowledged as durable", &offsets.len(), &45)?;
+    script.claim(
+        "45 messages are acknowledged as durable",
+        &offsets.len(),
+        &45,
+    )?;
     let mut reads = vec![];
     for peer in peers()? {
         for topic in TOPICS {
@@ -278,20 +323,39 @@ pub(super) async fn messages(script: &Script, stage: &mut Stage) -> Result<(), C
     whole_and_in_order(script, &read)?;
     nothing_new(script, stage).await?;
     traffic_is_logged(stage, from).await?;
-    script.show(&stage.log, from, &["sent message to topic", "retrieved messages from topic"])?;
-    let bodies = stage.log.lines().iter().filter(|line| line.text.contains(GREETING)).count();
+    script.show(
+        &stage.log,
+        from,
+        &["sent message to topic", "retrieved messages from topic"],
+    )?;
+    let bodies = stage
+        .log
+        .lines()
+        .iter()
+        .filter(|line| line.text.contains(GREETING))
+        .count();
     script.claim("no log line holds a message", &bodies, &0)
 }
 
 /// Claims about `read`: one entry for each peer and topic.
 fn whole_and_in_order(script: &Script, read: &[Vec<Read>]) -> Result<(), CliError> {
     let per_topic = MESSAGES * PEERS as u64;
-    let offsets: Vec<Vec<u64>> = read.iter().map(|r| r.iter().map(|m| m.0).collect()).collect();
+    let offsets: Vec<Vec<u64>> = read
+        .iter()
+        .map(|r| r.iter().map(|m| m.0).collect())
+        .collect();
     let expected = vec![(1..=per_topic).collect::<Vec<u64>>(); PEERS * TOPICS.len()];
-    script.claim("each peer pulled offsets 1 to 15 of each topic", &offsets, &expected)?;
+    script.claim(
+        "each peer pulled offsets 1 to 15 of each topic",
+        &offsets,
+        &expected,
+    )?;
     let of_peer = |read: &[Read], peer: &PeerName| -> Vec<String> {
         let suffix = format!("from peer {peer}");
-        read.iter().map(|m| m.1.clone()).filter(|body| body.ends_with(&suffix)).collect()
+        read.iter()
+            .map(|m| m.1.clone())
+            .filter(|body| body.ends_with(&suffix))
+            .collect()
     };
     for peer in peers()? {
         let sent: Vec<String> = (1..=MESSAGES).map(|n| greeting(n, &peer)).collect();

@@ -39,7 +39,8 @@ impl Script {
     pub(super) fn scene(&self, title: &str) -> Result<(), CliError> {
         self.scene.set(self.scene.get() + 1);
         let text = format!("{}. {title}", self.scene.get());
-        self.output.text(&format!("\n{}\n", self.paint(BOLD, &text)))
+        self.output
+            .text(&format!("\n{}\n", self.paint(BOLD, &text)))
     }
 
     /// What is being done, or has happened.
@@ -55,10 +56,12 @@ impl Script {
         expected: &T,
     ) -> Result<(), CliError> {
         if found != expected {
-            return Err(CliError::new("demo", Exit::Other, format!("this does not hold: {claim}"))
-                .detail("expected", format!("{expected:?}"))
-                .detail("found", format!("{found:?}"))
-                .help("run it again with --keep and look into demo.log in its folder"));
+            return Err(
+                CliError::new("demo", Exit::Other, format!("this does not hold: {claim}"))
+                    .detail("expected", format!("{expected:?}"))
+                    .detail("found", format!("{found:?}"))
+                    .help("run it again with --keep and look into demo.log in its folder"),
+            );
         }
         self.checks.set(self.checks.get() + 1);
         let ok = self.paint(GREEN, "ok");
@@ -78,7 +81,8 @@ impl Script {
     /// Shows one line with who printed it.
     pub(super) fn log_line(&self, line: &LogLine) -> Result<(), CliError> {
         let text = format!("{:<7} | {}", line.source, one_line(&short(&line.text)));
-        self.output.text(&format!("   {}\n", self.paint(DIM, &text)))
+        self.output
+            .text(&format!("   {}\n", self.paint(DIM, &text)))
     }
 
     /// The last words.
@@ -88,9 +92,12 @@ impl Script {
             self.checks.get(),
             took.as_secs_f64()
         );
-        self.output.text(&format!("\n{}\n", self.paint(BOLD, &text)))?;
+        self.output
+            .text(&format!("\n{}\n", self.paint(BOLD, &text)))?;
         match kept {
-            Some(folder) => self.output.text(&format!("Everything is kept in {}\n", folder.display())),
+            Some(folder) => self
+                .output
+                .text(&format!("Everything is kept in {}\n", folder.display())),
             None => Ok(()),
         }
     }
@@ -104,7 +111,9 @@ impl Script {
 }
 
 /// Fields that repeat what the sentence says, or are long and of no use to an audience.
-const LEFT_OUT: [&str; 7] = ["peer=", "topic=", "peers=", "remote=", "from=", "address=", "key="];
+const LEFT_OUT: [&str; 7] = [
+    "peer=", "topic=", "peers=", "remote=", "from=", "address=", "key=",
+];
 
 /// A log line as `15:04:05.123 Peer 1 created topic 'x' host=1`: without its date, module and the
 /// fields that are left out; with its level if that is worth a look.
@@ -134,7 +143,8 @@ mod tests {
 
     #[test]
     fn log_lines_are_shortened_and_anything_else_stays() {
-        let line = "2026-11-22T15:04:05.123Z INFO  index: Peer 1 created topic 'T' peer=1 topic=T host=1";
+        let line =
+            "2026-11-22T15:04:05.123Z INFO  index: Peer 1 created topic 'T' peer=1 topic=T host=1";
         assert_eq!(short(line), "15:04:05.123 Peer 1 created topic 'T' host=1");
         let line = "2026-11-22T15:04:05.123Z WARN  index: Peer 1 is away peer=1 key=SHA256:x";
         assert_eq!(short(line), "15:04:05.123 WARN Peer 1 is away");
@@ -151,6 +161,9 @@ mod tests {
         let error = script.claim("two are two", &2, &3).unwrap_err();
         assert_eq!(error.exit(), Exit::Other);
         let text = error.to_string();
-        assert!(text.contains("this does not hold: two are two\n  expected  3\n  found     2"), "{text}");
+        assert!(
+            text.contains("this does not hold: two are two\n  expected  3\n  found     2"),
+            "{text}"
+        );
     }
 }

@@ -49,7 +49,9 @@ impl Stage {
     /// A new folder with a config; nothing runs yet.
     pub(super) fn new(keep: bool) -> Result<Stage, CliError> {
         let failed = |what: &'static str| {
-            move |error: std::io::Error| CliError::new("demo", Exit::Other, what).detail("cause", error)
+            move |error: std::io::Error| {
+                CliError::new("demo", Exit::Other, what).detail("cause", error)
+            }
         };
         let folder = Folder::new(keep).map_err(failed("cannot make a temporary folder"))?;
         let (port, base) = free_ports().map_err(failed("there is no free UDP port"))?;
@@ -58,7 +60,8 @@ impl Stage {
             "peer_node": { "ip": "127.0.0.1", "base_port": base },
         });
         let text = format!("{config:#}\n");
-        fs::write(folder.path.join("config.json"), text).map_err(failed("cannot write a config"))?;
+        fs::write(folder.path.join("config.json"), text)
+            .map_err(failed("cannot write a config"))?;
         Ok(Stage {
             actors: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -85,7 +88,9 @@ impl Stage {
             return Ok(());
         }
         let lines = self.log.lines().into_iter();
-        let text: String = lines.map(|line| format!("{:<7} | {}\n", line.source, line.text)).collect();
+        let text: String = lines
+            .map(|line| format!("{:<7} | {}\n", line.source, line.text))
+            .collect();
         fs::write(self.path().join("demo.log"), text).map_err(|error| {
             CliError::new("demo", Exit::Other, "cannot write demo.log").detail("cause", error)
         })
@@ -98,13 +103,15 @@ impl Stage {
 
     /// Starts the index; returns once it serves.
     pub(super) async fn start_index(&mut self) -> Result<(), CliError> {
-        self.start(INDEX, &["index"], "Indexing server starting on").await
+        self.start(INDEX, &["index"], "Indexing server starting on")
+            .await
     }
 
     /// Starts a peer; returns once its session with the index is open.
     pub(super) async fn start_peer(&mut self, name: &PeerName) -> Result<(), CliError> {
         let args = ["peer", "--id", name.as_str()];
-        self.start(&log_name(name), &args, "session with the index").await
+        self.start(&log_name(name), &args, "session with the index")
+            .await
     }
 
     async fn start(&mut self, name: &str, args: &[&str], ready: &str) -> Result<(), CliError> {
@@ -160,7 +167,11 @@ impl Stage {
         let certs = self.path().join("certs");
         let identity = Identity::load(&certs, name.as_str())?;
         let index = self.index_address().parse().map_err(|_| {
-            CliError::new("internal", Exit::Other, "the index's address does not parse")
+            CliError::new(
+                "internal",
+                Exit::Other,
+                "the index's address does not parse",
+            )
         })?;
         let mut options = ClientOptions::new(identity, name.clone(), index);
         options.known_index = Some(KnownIndex::new(&certs));

@@ -35,7 +35,10 @@ impl From<ClientError> for CliError {
             ClientError::TimedOut { doing, after, last } => timed_out(message, doing, after, last),
             ClientError::OutcomeUnknown { topic, .. } => {
                 CliError::new("outcome-unknown", Exit::Other, message)
-                    .detail("found", "the messages may be in the topic or not; they were not sent again")
+                    .detail(
+                        "found",
+                        "the messages may be in the topic or not; they were not sent again",
+                    )
                     .help(format!("look: waypost pull {topic} --from -10"))
             }
             ClientError::MessageTooLarge { found, max } => too_large(found as u64, max as u64),
@@ -68,9 +71,7 @@ fn index(message: String, address: String, source: ConnectError) -> CliError {
     match source {
         ConnectError::Refused { reply, .. } => CliError::from(reply).detail("index", address),
         source @ ConnectError::WrongProtocol { .. } => CliError::from(source),
-        source => {
-            unreachable("index-unreachable", message, source).help("start it: waypost index")
-        }
+        source => unreachable("index-unreachable", message, source).help("start it: waypost index"),
     }
 }
 
@@ -197,7 +198,10 @@ error[host-unreachable]: cannot reach peer 2, the host of topic 'T1'
             after: Duration::from_secs(1),
             last: Some(Box::new(ClientError::refused("y", reply))),
         });
-        assert_eq!((error.exit(), error.code()), (Exit::Unavailable, "storage-full"));
+        assert_eq!(
+            (error.exit(), error.code()),
+            (Exit::Unavailable, "storage-full")
+        );
     }
 
     #[test]
@@ -206,8 +210,14 @@ error[host-unreachable]: cannot reach peer 2, the host of topic 'T1'
             topic: "T1".parse().unwrap(),
             why: "the host does not remember".into(),
         });
-        assert_eq!((error.exit(), error.code()), (Exit::Other, "outcome-unknown"));
-        assert!(error.to_string().contains("may be in the topic or not"), "{error}");
+        assert_eq!(
+            (error.exit(), error.code()),
+            (Exit::Other, "outcome-unknown")
+        );
+        assert!(
+            error.to_string().contains("may be in the topic or not"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -219,7 +229,9 @@ error[host-unreachable]: cannot reach peer 2, the host of topic 'T1'
         );
         let reply = ErrorReply::new(ErrorCode::IdentityMismatch, detail);
         let error = CliError::from(ClientError::refused("registering peer 1", reply));
-        let text = error.note_on("found", &found.to_string(), "in certs/1.key.pem").to_string();
+        let text = error
+            .note_on("found", &found.to_string(), "in certs/1.key.pem")
+            .to_string();
         let expected = format!(
             "error[identity-mismatch]: peer name \"1\" is bound to another key\n  \
              expected  {bound}   registered 2026-11-22 from 10.0.0.4\n  \

@@ -237,9 +237,7 @@ impl From<ConnectError> for CliError {
             ConnectError::Refused { addr, reply } => CliError::from(reply).detail("from", addr),
             ConnectError::NobodyListens { .. }
             | ConnectError::Handshake { .. }
-            | ConnectError::NoAddress { .. } => {
-                plain("unreachable", Exit::Unavailable)
-            }
+            | ConnectError::NoAddress { .. } => plain("unreachable", Exit::Unavailable),
             ConnectError::Local { .. } => plain("connect", Exit::Other),
         };
         match causes {

@@ -62,9 +62,7 @@ impl Host {
                 Ok(Host::Here(here))
             }
             Err(_) => match here.result().await {
-                Err(error) if error.code() == "in-use" => {
-                    Ok(Host::Elsewhere(elsewhere(ctx, name)))
-                }
+                Err(error) if error.code() == "in-use" => Ok(Host::Elsewhere(elsewhere(ctx, name))),
                 Err(error) => Err(error),
                 Ok(_) => Err(CliError::new(
                     "internal",

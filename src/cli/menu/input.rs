@@ -90,10 +90,7 @@ mod tests {
 
     #[test]
     fn lines_end_at_line_ends_of_any_kind_and_at_the_end() {
-        assert_eq!(
-            read_all("a\r\n\nbc", 9),
-            [text("a"), text(""), text("bc")]
-        );
+        assert_eq!(read_all("a\r\n\nbc", 9), [text("a"), text(""), text("bc")]);
         assert_eq!(read_all("", 9), []);
     }
 

@@ -207,7 +207,9 @@ impl Machine {
     fn not_logged_in(&mut self, name: &PeerName, error: CliError) -> Vec<Effect> {
         if !self.retries {
             self.state = State::Over;
-            return vec![Effect::Fail(error.doing(format!("logging in as peer {name}")))];
+            return vec![Effect::Fail(
+                error.doing(format!("logging in as peer {name}")),
+            )];
         }
         self.state = State::AskId;
         vec![Effect::Print(error.short()), self.prompt()]
@@ -276,7 +278,10 @@ impl Machine {
                 effects.push(Effect::Print(format!("Subscribed Topics: {topics}")));
                 effects
             }
-            _ => confirmation(&action).map(Effect::Print).into_iter().collect(),
+            _ => confirmation(&action)
+                .map(Effect::Print)
+                .into_iter()
+                .collect(),
         };
         effects.extend(self.show(menu));
         effects

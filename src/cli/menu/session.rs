@@ -3,7 +3,9 @@
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::{notices, wait};
-use crate::client::{Client, ClientError, Message, Publisher, PublisherOptions, PullOptions, Pulled, TopicFilter};
+use crate::client::{
+    Client, ClientError, Message, Publisher, PublisherOptions, PullOptions, Pulled, TopicFilter,
+};
 use crate::text::one_line;
 use crate::transport::Identity;
 use crate::types::{Group, PeerName, TopicName, TopicSettings};
@@ -42,7 +44,11 @@ impl<'a> Session<'a> {
         let outcome = match (action, &mut self.peer) {
             (Action::Login(name), _) => wait::saying(what, self.login(name)).await,
             (action, Some(peer)) => wait::saying(what, peer.perform(action)).await,
-            (_, None) => Err(CliError::new("internal", Exit::Other, "nobody is logged in")),
+            (_, None) => Err(CliError::new(
+                "internal",
+                Exit::Other,
+                "nobody is logged in",
+            )),
         };
         outcome.unwrap_or_else(Outcome::Failed)
     }
@@ -104,7 +110,11 @@ impl Peer {
             Action::Create(topic) => self.create(&topic).await?,
             Action::Delete(topic) => drop(self.client.delete_topic(&topic, None).await?),
             Action::Send(topic, message) => {
-                drop(self.publisher.publish(&topic, Message::new(message)).await?);
+                drop(
+                    self.publisher
+                        .publish(&topic, Message::new(message))
+                        .await?,
+                );
             }
             Action::Subscribe(topic) => {
                 drop(self.client.subscribe(&topic, &Group::default()).await?);
@@ -161,7 +171,8 @@ impl Peer {
                 topic: topic.clone(),
                 source,
             })?;
-            page.messages.push((message.offset.0, message.body.to_vec()));
+            page.messages
+                .push((message.offset.0, message.body.to_vec()));
         }
         self.pulled = Some(pulled);
         Ok(page)
@@ -176,7 +187,11 @@ impl Peer {
 
     /// A topic that is gone, in the words of the notice about that if there is one.
     async fn not_found(&self, topic: &TopicName, error: ClientError) -> CliError {
-        let notices = self.client.subscriptions().await.map(|(_, notices)| notices);
+        let notices = self
+            .client
+            .subscriptions()
+            .await
+            .map(|(_, notices)| notices);
         let about = |notice: &&Notice| {
             let NoticeKind::TopicDeleted { name, .. } = &notice.what;
             name == topic
@@ -229,7 +244,10 @@ impl Peer {
             let messages = match reported {
                 // Reports lag; only the host knows that there is nothing.
                 0 => {
-                    let state = self.client.topic_state(&topic.name, &Group::default()).await?;
+                    let state = self
+                        .client
+                        .topic_state(&topic.name, &Group::default())
+                        .await?;
                     state.end.0.saturating_sub(state.start.0)
                 }
                 reported => reported,
@@ -260,7 +278,10 @@ fn what(action: &Action) -> String {
 
 fn tell(notices: &[Notice]) -> Notices {
     Notices {
-        lines: notices.iter().map(|notice| one_line(&notices::text(notice)).into_owned()).collect(),
+        lines: notices
+            .iter()
+            .map(|notice| one_line(&notices::text(notice)).into_owned())
+            .collect(),
         serial: notices.iter().map(|notice| notice.serial).max(),
     }
 }

@@ -161,7 +161,10 @@ mod tests {
 
     #[test]
     fn each_letter_has_its_meaning() {
-        assert_eq!(render("%t %o %k %S %h %T 100%%", false), "T1 7 k 3 a=1 0 100%\n");
+        assert_eq!(
+            render("%t %o %k %S %h %T 100%%", false),
+            "T1 7 k 3 a=1 0 100%\n"
+        );
         assert_eq!(render("%s", false), "a\nb\n");
         assert_eq!(render("%s", true), "a\\nb\n");
         assert_eq!(render("%o\\t%o\\0", false), "7\t7\0");

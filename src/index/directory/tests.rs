@@ -1,1 +1,200 @@
+use super::*;
+use crate::index::record::TopicState;
+use crate::limits;
+use crate::wire::index::Assignment;
 
+fn key(n: u8) -> Fingerprint {
+    Fingerprint([n; 32])
+}
+
+fn id(n: u32) -> TopicId {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&n.to_le_bytes());
+    TopicId(bytes)
+}
+
+fn record(n: u32, host: u8) -> TopicRecord {
+    TopicRecord {
+        name: TopicName::new(&format!("topic/{n}")).unwrap(),
+        topic: id(n),
+        version: 1,
+        owner: key(1),
+        host: key(host),
+        grant: 1,
+        in_sync: vec![key(host), key(9)],
+        settings: TopicSettings {
+            retain_bytes: Some(u64::from(n % 3)),
+            ..TopicSettings::default()
+        },
+        state: TopicState::Serving,
+        lineage: 0,
+        created: UnixMicros(n.into()),
+    }
+}
+
+fn gone(n: u32) -> Change {
+    Change::DeleteTopic {
+        name: record(n, 1).name,
+        topic: id(n),
+    }
+}
+
+fn metadata(end: u64) -> TopicMetadata {
+    TopicMetadata {
+        start: 1,
+        end,
+        bytes: 5,
+        last_append: UnixMicros(6),
+    }
+}
+
+#[test]
+fn many_topics_come_and_go() {
+    const COUNT: u32 = 20_000;
+    let mut directory = Directory::new(3);
+    (0..COUNT).for_each(|n| directory.apply(&Change::PutTopic(record(n, 1))));
+    (0..COUNT)
+        .step_by(2)
+        .for_each(|n| directory.apply(&gone(n)));
+    assert_eq!(directory.topic_count(), COUNT as usize / 2);
+    for n in 0..COUNT {
+        let expected = (n % 2 == 1).then(|| record(n, 1));
+        assert_eq!(directory.topic(&format!("topic/{n}")), expected);
+        assert_eq!(directory.topic_by_id(id(n)), expected);
+    }
+    let slots = directory.topics.end();
+    (0..COUNT)
+        .step_by(2)
+        .for_each(|n| directory.apply(&Change::PutTopic(record(n, 2))));
+    assert_eq!(directory.topics.end(), slots, "slots are used again");
+    assert_eq!(
+        (
+            directory.hosted_count(key(1)),
+            directory.hosted_count(key(2))
+        ),
+        (COUNT / 2, COUNT / 2)
+    );
+    (0..COUNT).for_each(|n| directory.apply(&gone(n)));
+    assert_eq!(
+        directory.keys.find(&key(1)),
+        None,
+        "nothing refers to the key"
+    );
+    assert_eq!(directory.keys.find(&key(9)), None);
+}
+
+#[test]
+fn a_changed_topic_moves_between_hosts() {
+    let mut directory = Directory::new(3);
+    directory.apply(&Change::PutTopic(record(1, 1)));
+    let moved = TopicRecord {
+        version: 2,
+        grant: 2,
+        ..record(1, 2)
+    };
+    directory.apply(&Change::PutTopic(moved.clone()));
+    assert_eq!(directory.topic("topic/1"), Some(moved));
+    assert_eq!(
+        (
+            directory.hosted_count(key(1)),
+            directory.hosted_count(key(2))
+        ),
+        (0, 1)
+    );
+    assert_eq!(directory.assignment(key(1), id(1)), None);
+    assert!(directory.assignment(key(2), id(1)).is_some());
+}
+
+#[test]
+#[should_panic(expected = "version falls")]
+fn an_older_version_is_never_applied() {
+    let mut directory = Directory::new(3);
+    directory.apply(&Change::PutTopic(record(1, 1)));
+    directory.apply(&Change::PutTopic(record(1, 2)));
+}
+
+#[test]
+fn assignments_are_walked_in_bounded_steps() {
+    let mut directory = Directory::new(3);
+    let last = limits::SLOTS_PER_LOCK + 10;
+    (0..=last).for_each(|n| directory.apply(&Change::PutTopic(record(n, 1 + u8::from(n == last)))));
+    let (none, next) = directory.hosted_from(key(2), 0, 100);
+    assert_eq!((none.len(), next), (0, Some(limits::SLOTS_PER_LOCK)));
+    let (found, next) = directory.hosted_from(key(2), next.unwrap(), 100);
+    assert!(matches!(&found[..], [Assignment::Host { topic, .. }] if *topic == id(last)));
+    assert_eq!(next, None);
+    let (page, next) = directory.hosted_from(key(1), 5, 100);
+    assert_eq!((page.len(), next), (100, Some(105)));
+}
+
+#[test]
+fn reports_count_from_the_host_only_and_are_written_once() {
+    let mut directory = Directory::new(3);
+    directory.apply(&Change::PutTopic(record(1, 1)));
+    let at = |seconds: u64| MonoNs(seconds * 1_000_000_000);
+    directory.report(key(2), &[(id(1), metadata(7))], at(1));
+    assert_eq!(directory.reported("topic/1", at(1)), None);
+    directory.report(key(9), &[(id(1), metadata(7))], at(1));
+    assert_eq!(
+        directory.reported("topic/1", at(1)),
+        None,
+        "a replica is no host"
+    );
+    directory.report(key(1), &[(id(1), metadata(7)), (id(5), metadata(7))], at(1));
+    let reported = directory.reported("topic/1", at(3)).unwrap();
+    assert_eq!(
+        (reported.metadata, reported.age_ms),
+        (metadata(7), Some(2_000))
+    );
+
+    let change = Change::PutReport {
+        topic: id(1),
+        metadata: metadata(7),
+    };
+    assert_eq!(
+        directory.take_unwritten_reports(10),
+        std::slice::from_ref(&change)
+    );
+    assert_eq!(directory.take_unwritten_reports(10), []);
+    directory.report(key(1), &[(id(1), metadata(8))], at(4));
+    directory.apply(&change);
+    assert_eq!(
+        directory.reported("topic/1", at(4)).unwrap().metadata,
+        metadata(8),
+        "newer than what was written"
+    );
+    directory.report(key(1), &[(id(1), metadata(8))], at(5));
+    assert_eq!(directory.take_unwritten_reports(10).len(), 1);
+    assert!(!directory.has_unwritten_reports());
+
+    let mut loaded = Directory::new(4);
+    loaded.apply(&Change::PutTopic(record(1, 1)));
+    loaded.apply(&change);
+    let reported = loaded.reported("topic/1", at(9)).unwrap();
+    assert_eq!((reported.metadata, reported.age_ms), (metadata(7), None));
+    loaded.keep_volatile(&directory);
+    assert_eq!(
+        loaded.reported("topic/1", at(9)).unwrap().age_ms,
+        Some(4_000)
+    );
+    loaded.apply(&gone(1));
+    loaded.apply(&Change::PutTopic(record(1, 1)));
+    assert_eq!(
+        loaded.reported("topic/1", at(9)),
+        None,
+        "a report goes with its topic"
+    );
+    assert_eq!(loaded.take_unwritten_reports(10), []);
+}
+
+#[test]
+fn nobody_is_live_without_a_name() {
+    let mut directory = Directory::new(3);
+    directory.apply(&Change::PutTopic(record(1, 1)));
+    assert!(
+        !directory.set_live(key(1), true),
+        "hosts a topic, but is not registered"
+    );
+    assert!(!directory.set_live(key(5), true));
+    assert_eq!(directory.live_count(), 0);
+}

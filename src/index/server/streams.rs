@@ -285,7 +285,7 @@ async fn take_reports(
         let Report { serial, topics } = frame.decode()?;
         let now = clock::mono_now();
         for part in topics.chunks(limits::CHANGES_PER_LOCK) {
-            index.directory.write().report(link.peer, part, now);
+            index.directory.read().report(link.peer, part, now);
         }
         sender.send(&ReportAck { serial }).await?;
     }

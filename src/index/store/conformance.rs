@@ -9,8 +9,11 @@ use crate::types::{Fingerprint, TopicId};
 /// Opens the store; called again after the last one was dropped.
 pub(super) type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
 
+/// A check, which is given a store's home.
+pub(super) type Check<'a> = &'a dyn Fn(Open);
+
 /// Runs all checks; `open_fresh` makes an empty home and a way to open it.
-pub(super) fn run(with_home: &dyn Fn(&dyn Fn(Open))) {
+pub(super) fn run(with_home: &dyn Fn(Check)) {
     let checks: [fn(Open); 6] = [
         empty_store_is_at_revision_zero,
         records_survive_reopening,

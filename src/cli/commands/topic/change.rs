@@ -136,7 +136,10 @@ pub(super) async fn set(ctx: &Context, args: SetArgs) -> Result<(), CliError> {
             "retain_age_ms": settings.retain_age_ms,
         });
         ctx.output.value(&value, || {
-            format!("Topic '{name}' keeps {}.", super::look::retention(&settings))
+            format!(
+                "Topic '{name}' keeps {}.",
+                super::look::retention(&settings)
+            )
         })
     })
     .await
@@ -212,7 +215,10 @@ mod tests {
             retain_age,
         };
         retention(Some(Limit::Unlimited), None).apply(&mut settings);
-        assert_eq!((settings.retain_bytes, settings.retain_age_ms), (None, Some(6)));
+        assert_eq!(
+            (settings.retain_bytes, settings.retain_age_ms),
+            (None, Some(6))
+        );
         let day = Limit::At(Duration::from_secs(86_400));
         retention(None, Some(day)).apply(&mut settings);
         assert_eq!(settings.retain_age_ms, Some(86_400_000));

@@ -198,7 +198,9 @@ impl Shown {
             }
             _ => "not reported yet".to_owned(),
         };
-        let age = log.reported_age_ms.map(|ms| units::age(Duration::from_millis(ms)));
+        let age = log
+            .reported_age_ms
+            .map(|ms| units::age(Duration::from_millis(ms)));
         let mut host = self.line.host_text();
         if !self.addresses.is_empty() {
             host.push_str(&format!(" at {}", self.addresses.join(", ")));
@@ -206,7 +208,10 @@ impl Shown {
         output::fields(&[
             ("topic", self.line.topic.to_string()),
             ("id", self.line.id.clone()),
-            ("owner", or_dash(self.line.owner.as_ref(), ToString::to_string)),
+            (
+                "owner",
+                or_dash(self.line.owner.as_ref(), ToString::to_string),
+            ),
             ("host", host),
             ("epoch", self.epoch.clone()),
             ("messages", messages),
@@ -215,7 +220,10 @@ impl Shown {
             ("reported", or_dash(age, |age| format!("{age} ago"))),
             ("keeps", self.keeps.clone()),
             ("replicas", replicas(&self.line.settings)),
-            ("subscribers", subscribers(self.subscriber_count, &self.subscribers)),
+            (
+                "subscribers",
+                subscribers(self.subscriber_count, &self.subscribers),
+            ),
             ("version", self.version.to_string()),
         ])
     }
@@ -242,7 +250,10 @@ fn subscribers(count: u32, names: &[PeerName]) -> String {
 
 /// How long messages are kept, in words.
 pub(super) fn retention(settings: &TopicSettings) -> String {
-    let age = settings.retain_age_ms.map(Duration::from_millis).map(units::age);
+    let age = settings
+        .retain_age_ms
+        .map(Duration::from_millis)
+        .map(units::age);
     match (settings.retain_bytes.map(units::bytes), age) {
         (None, None) => "everything".to_owned(),
         (Some(bytes), None) => format!("at most {bytes}"),

@@ -73,7 +73,9 @@ fn topics(names: &[&str]) -> Vec<TopicName> {
 fn page(messages: &[(u64, &str)], more: bool) -> Outcome {
     let messages = messages.iter();
     Outcome::Pulled(Page {
-        messages: messages.map(|&(offset, body)| (offset, body.into())).collect(),
+        messages: messages
+            .map(|&(offset, body)| (offset, body.into()))
+            .collect(),
         more,
         subscribed: false,
     })
@@ -85,7 +87,8 @@ fn failed() -> Outcome {
 }
 
 /// Without the line's end, which the shell gives or the terminal.
-const MAIN: &str = "\nMain Menu:\n1. Publisher\n2. Subscriber\n3. Deregister\n4. Exit\nChoose an option (1-4): \n";
+const MAIN: &str =
+    "\nMain Menu:\n1. Publisher\n2. Subscriber\n3. Deregister\n4. Exit\nChoose an option (1-4): \n";
 const PUBLISHER: &str = "\nPublisher Menu:\n1. Create Topic\n2. Delete Topic\n3. Send Message\n4. View Created Topics\n5. Back to Main Menu\nChoose an option (1-5): \n";
 const SUBSCRIBER: &str = "\nSubscriber Menu:\n1. Subscribe to Topic\n2. Pull Messages\n3. View Subscribed Topics\n4. Back to Main Menu\nChoose an option (1-4): \n";
 
@@ -110,23 +113,31 @@ fn a_publishers_session_reads_to_the_letter() {
     play.enter("1").enter("T1");
     play.shows("Enter the topic name: \n[Create(\"T1\")]");
     play.answer(Outcome::Done);
-    play.shows(&with_menus("Topic 'T1' created successfully.\n{publisher}\n"));
+    play.shows(&with_menus(
+        "Topic 'T1' created successfully.\n{publisher}\n",
+    ));
     play.enter("3").enter("T1").enter("Hello");
     play.shows(
         "Enter the topic name to send a message to: \nEnter your message: \n\
          [Send(\"T1\", [72, 101, 108, 108, 111])]",
     );
     play.answer(Outcome::Done);
-    play.shows(&with_menus("Message sent to topic 'T1': Hello\n{publisher}\n"));
+    play.shows(&with_menus(
+        "Message sent to topic 'T1': Hello\n{publisher}\n",
+    ));
     play.enter("4").answer(Outcome::Created(topics(&["T1"])));
-    play.shows(&with_menus("[ListCreated]\nCreated Topics: ['T1']\n{publisher}\n"));
+    play.shows(&with_menus(
+        "[ListCreated]\nCreated Topics: ['T1']\n{publisher}\n",
+    ));
     play.enter("2").enter("T1").answer(Outcome::Done);
     play.shows(&with_menus(
         "Enter the topic name to delete: \n[Delete(\"T1\")]\n\
          Topic 'T1' deleted successfully.\n{publisher}\n",
     ));
     play.enter("4").answer(Outcome::Created(vec![]));
-    play.shows(&with_menus("[ListCreated]\nCreated Topics: []\n{publisher}\n"));
+    play.shows(&with_menus(
+        "[ListCreated]\nCreated Topics: []\n{publisher}\n",
+    ));
     play.enter("5").shows(with_menus("{main}\n").trim());
     play.enter("4").shows("[exit]");
 }
@@ -136,19 +147,24 @@ fn a_subscribers_session_reads_to_the_letter() {
     let mut play = Play::new(Machine::new(None, true), Some("2"));
     play.shows("[Login(\"2\")]");
     play.answer(login(false));
-    play.shows(&with_menus("Peer 2 already registered. Logging in.\n{main}\n"));
+    play.shows(&with_menus(
+        "Peer 2 already registered. Logging in.\n{main}\n",
+    ));
     play.enter("2").shows(with_menus("{subscriber}\n").trim());
     play.enter("1").enter("T1").answer(Outcome::Done);
     play.shows(&with_menus(
         "Enter the topic name to subscribe to: \n[Subscribe(\"T1\")]\n\
          Subscribed to topic 'T1'.\n{subscriber}\n",
     ));
-    play.enter("2").enter("T1").answer(page(&[(1, "Hello")], false));
+    play.enter("2")
+        .enter("T1")
+        .answer(page(&[(1, "Hello")], false));
     play.shows(
         "Enter the topic name to pull messages from: \n[Pull(\"T1\")]\n\
          New messages from topic 'T1':\n  1: Hello\n[Commit(\"T1\")]",
     );
-    play.answer(Outcome::Done).shows(with_menus("{subscriber}\n").trim());
+    play.answer(Outcome::Done)
+        .shows(with_menus("{subscriber}\n").trim());
     play.enter("2").enter("T1").answer(page(&[], false));
     play.shows(&with_menus(
         "Enter the topic name to pull messages from: \n[Pull(\"T1\")]\n\
@@ -156,7 +172,9 @@ fn a_subscribers_session_reads_to_the_letter() {
     ));
     let subscribed = Outcome::Subscribed(topics(&["T1"]), Notices::default());
     play.enter("3").answer(subscribed);
-    play.shows(&with_menus("[ListSubscribed]\nSubscribed Topics: ['T1']\n{subscriber}\n"));
+    play.shows(&with_menus(
+        "[ListSubscribed]\nSubscribed Topics: ['T1']\n{subscriber}\n",
+    ));
     play.enter("4").shows(with_menus("{main}\n").trim());
 }
 
@@ -169,10 +187,15 @@ fn pages_of_one_pull_have_one_head_and_each_is_committed_after_it_was_printed() 
     play.answer(Outcome::Done).shows("[Pull(\"T1\")]");
     play.answer(page(&[(3, "c")], false)).effects.remove(0);
     play.shows("[Commit(\"T1\")]");
-    play.answer(Outcome::Done).shows(with_menus("{subscriber}\n").trim());
+    play.answer(Outcome::Done)
+        .shows(with_menus("{subscriber}\n").trim());
 
     // A commit that fails ends the pull, and the next one begins anew.
-    play.enter("2").enter("T1").answer(page(&[(4, "d")], true)).effects.clear();
+    play.enter("2")
+        .enter("T1")
+        .answer(page(&[(4, "d")], true))
+        .effects
+        .clear();
     play.answer(failed()).effects.clear();
     play.enter("2").enter("T1").effects.clear();
     play.answer(page(&[(4, "d")], false));
@@ -196,7 +219,10 @@ fn bad_names_lead_back_to_the_menu_and_do_nothing() {
     let long = "t".repeat(300);
     let cases = [
         ("", "a topic name must not be empty"),
-        (&long, "a topic name has at most 249 bytes, this one has 300"),
+        (
+            &long,
+            "a topic name has at most 249 bytes, this one has 300",
+        ),
         (
             "a\u{1b}b",
             "'\\u{1b}' at byte 1 is not allowed in a topic name; allowed are letters, digits and . _ / @ -",
@@ -210,7 +236,9 @@ fn bad_names_lead_back_to_the_menu_and_do_nothing() {
     play.enter("3").effects.clear();
     let effects = play.machine.too_long();
     play.effects.extend(effects);
-    play.shows(&with_menus("That line is too long; nothing was done.\n{publisher}\n"));
+    play.shows(&with_menus(
+        "That line is too long; nothing was done.\n{publisher}\n",
+    ));
 }
 
 #[test]
@@ -232,7 +260,8 @@ fn the_only_identity_is_taken_for_an_empty_answer() {
 
     let mut play = Play::asks();
     play.effects.clear();
-    play.enter("").shows("error[name]: a peer name must not be empty\nEnter your peer ID:");
+    play.enter("")
+        .shows("error[name]: a peer name must not be empty\nEnter your peer ID:");
     play.enter("index");
     play.shows("error[name]: the peer name \"index\" is reserved\nEnter your peer ID:");
     play.enter("2").shows("[Login(\"2\")]");
@@ -289,13 +318,15 @@ fn deregistering_asks_where_messages_would_be_lost() {
     play.shows(question);
     play.enter("perhaps");
     play.shows("Please answer yes or no.\nDeregister and lose them? (yes/no):");
-    play.enter("no").shows(&with_menus("Not deregistered.\n{main}\n"));
-    play.enter("3").answer(Outcome::WouldLose(losses)).effects.clear();
+    play.enter("no")
+        .shows(&with_menus("Not deregistered.\n{main}\n"));
+    play.enter("3")
+        .answer(Outcome::WouldLose(losses))
+        .effects
+        .clear();
     play.enter("yes").shows("[Deregister(2)]");
     play.answer(Outcome::Done);
-    play.shows(
-        "Successfully deregistered peer 1\nDeregistered successfully. Exiting...\n[exit]",
-    );
+    play.shows("Successfully deregistered peer 1\nDeregistered successfully. Exiting...\n[exit]");
     play.enter("1").shows("");
 }
 
