@@ -241,7 +241,7 @@ fn deregistering_says_what_goes_and_takes_only_what_was_confirmed() {
     let refused = run(&d, "deregister");
     refused.fails(2, &["error[needs-confirmation]", "  T1: 1 message", "--yes"]);
     assert_eq!(ok(&d, "deregister --yes"), "Successfully deregistered peer 1\n");
-    peer.wait();
+    peer.wait_for("deregistered");
     assert!(d.path().join("certs/1.key.pem").exists(), "the key is the person's");
     assert!(!d.path().join("data/peers/1/client").exists(), "passes and routes hold no more");
     let list = one(&d, "peers list --id 2");
