@@ -44,6 +44,10 @@ pub(super) enum ControlEnd {
     Refused(ClientError),
 }
 
+/// How long the reason of a session's end is awaited once its other streams have ended; shorter than
+/// a heartbeat, whose sending starts the wait again.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
 /// An open session: its heartbeat stream and a task's end for the other two streams.
 struct Streams {
     sender: FrameSender,
@@ -256,16 +260,27 @@ fn is_final(error: &ClientError) -> bool {
 }
 
 async fn next_frame(streams: &mut Streams) -> Event {
-    tokio::select! {
-        frame = streams.receiver.next() => match read(frame) {
-            Ok(event) => event,
-            Err(error) => {
-                tracing::debug!(%error, "the session's stream ended");
-                Event::Lost
-            }
-        },
-        _ = &mut streams.others => Event::Lost,
+    // A handle that has been awaited must not be awaited again, and this future may be dropped at
+    // any point.
+    if !streams.others.is_finished() {
+        tokio::select! {
+            frame = streams.receiver.next() => return event_of(frame),
+            _ = &mut streams.others => {}
+        }
     }
+    // All streams of a session end at once. Why stands on this one, and decides whether to come
+    // back at all: a deregistered or fenced peer must not.
+    match tokio::time::timeout(LAST_WORD, streams.receiver.next()).await {
+        Ok(frame) => event_of(frame),
+        Err(_) => Event::Lost,
+    }
+}
+
+fn event_of(frame: Result<Option<crate::wire::Frame>, CallError>) -> Event {
+    read(frame).unwrap_or_else(|error| {
+        tracing::debug!(%error, "the session's stream ended");
+        Event::Lost
+    })
 }
 
 fn read(frame: Result<Option<crate::wire::Frame>, CallError>) -> Result<Event, CallError> {
