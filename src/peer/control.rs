@@ -44,10 +44,6 @@ pub(super) enum ControlEnd {
     Refused(ClientError),
 }
 
-/// How long the reason of a session's end is awaited once its other streams have ended; shorter than
-/// a heartbeat, whose sending starts the wait again.
-const LAST_WORD: Duration = Duration::from_millis(200);
-
 /// An open session: its heartbeat stream and a task's end for the other two streams.
 struct Streams {
     sender: FrameSender,
@@ -60,6 +56,10 @@ impl Drop for Streams {
         self.others.abort();
     }
 }
+
+/// How long the index's reason for ending a session may take after the session's other streams have
+/// ended; both were sent together.
+const LAST_WORD_WITHIN: Duration = Duration::from_millis(500);
 
 impl Control {
     /// Keeps the session until the index ends it for good.
@@ -260,27 +260,37 @@ fn is_final(error: &ClientError) -> bool {
 }
 
 async fn next_frame(streams: &mut Streams) -> Event {
-    // A handle that has been awaited must not be awaited again, and this future may be dropped at
-    // any point.
-    if !streams.others.is_finished() {
-        tokio::select! {
-            frame = streams.receiver.next() => return event_of(frame),
-            _ = &mut streams.others => {}
-        }
+    // A task that was joined must not be joined again, and a tick may have ended this function
+    // while it waited for the last word.
+    if streams.others.is_finished() {
+        return last_word(streams).await;
     }
-    // All streams of a session end at once. Why stands on this one, and decides whether to come
-    // back at all: a deregistered or fenced peer must not.
-    match tokio::time::timeout(LAST_WORD, streams.receiver.next()).await {
-        Ok(frame) => event_of(frame),
-        Err(_) => Event::Lost,
+    tokio::select! {
+        frame = streams.receiver.next() => match read(frame) {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::debug!(%error, "the session's stream ended");
+                Event::Lost
+            }
+        },
+        _ = &mut streams.others => last_word(streams).await,
     }
 }
 
-fn event_of(frame: Result<Option<crate::wire::Frame>, CallError>) -> Event {
-    read(frame).unwrap_or_else(|error| {
-        tracing::debug!(%error, "the session's stream ended");
-        Event::Lost
-    })
+/// Why the other streams ended, if the index says so: its word travels on a stream of its own and
+/// may come after their ends. Missing it would make a deregistered peer knock for ever.
+async fn last_word(streams: &mut Streams) -> Event {
+    let word = async {
+        loop {
+            match read(streams.receiver.next().await) {
+                Ok(Event::Ended(end)) => return Event::Ended(end),
+                Ok(_) => {}
+                Err(_) => return Event::Lost,
+            }
+        }
+    };
+    let waited = tokio::time::timeout(LAST_WORD_WITHIN, word).await;
+    waited.unwrap_or(Event::Lost)
 }
 
 fn read(frame: Result<Option<crate::wire::Frame>, CallError>) -> Result<Event, CallError> {

@@ -82,6 +82,20 @@ impl Stage {
         self.folder.keep.then(|| self.folder.path.clone())
     }
 
+    /// Writes what all processes printed into the folder, if that stays.
+    pub(super) fn keep_log(&self) -> Result<(), CliError> {
+        if !self.folder.keep {
+            return Ok(());
+        }
+        let lines = self.log.lines().into_iter();
+        let text: String = lines
+            .map(|line| format!("{:<7} | {}\n", line.source, line.text))
+            .collect();
+        fs::write(self.path().join("demo.log"), text).map_err(|error| {
+            CliError::new("demo", Exit::Other, "cannot write demo.log").detail("cause", error)
+        })
+    }
+
     /// Where the index is.
     pub(super) fn index_address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
