@@ -5,7 +5,8 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
-
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod index;
 pub mod journal;
 pub mod limits;

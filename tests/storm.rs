@@ -8,7 +8,7 @@ mod history;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use common::{Deployment, PATIENCE, Process, eventually};
+use common::{Deployment, PATIENCE, eventually};
 use history::{History, Sent};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;

@@ -80,12 +80,18 @@ impl Client {
     /// Calls `call` with a connection to the topic's host until it succeeds, the answer says that
     /// trying again will not help, or the patience is used up. `call` may therefore run several
     /// times; it must be repeatable.
-    pub(crate) async fn on_host<T>(
+    ///
+    /// A function that answers a future, not an `AsyncFn`: with that, callers could not spawn what
+    /// they make of it.
+    pub(crate) async fn on_host<T, F>(
         &self,
         topic: &TopicName,
         doing: &str,
-        call: impl AsyncFn(&Connection, &Route) -> Result<T, CallError>,
-    ) -> Result<T, ClientError> {
+        call: impl Fn(Connection, Route) -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
         let started = clock::mono_now();
         let patience = self.inner.host_patience;
         let mut backoff = Backoff::default();
@@ -109,12 +115,15 @@ impl Client {
         }
     }
 
-    async fn try_on_host<T>(
+    async fn try_on_host<T, F>(
         &self,
         topic: &TopicName,
         doing: &str,
-        call: &impl AsyncFn(&Connection, &Route) -> Result<T, CallError>,
-    ) -> Result<T, Failure> {
+        call: &impl Fn(Connection, Route) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
         let route = self.route(topic, false).await.map_err(Failure::Final)?;
         let connection = match self.host_connection(topic, &route.host).await {
             Ok(connection) => connection,
@@ -124,7 +133,7 @@ impl Client {
             }
             Err(error) => return Err(Failure::Final(error)),
         };
-        match call(&connection, &route).await {
+        match call(connection, route.clone()).await {
             Ok(value) => Ok(value),
             Err(error) => self.judge(topic, doing, &route, error).await,
         }

@@ -77,8 +77,8 @@ impl Client {
     ) -> Result<Pulled, ClientError> {
         let doing = format!("pulling from topic '{topic}'");
         let raw = self
-            .on_host(topic, &doing, async |connection, route| {
-                pull_once(connection, route, options).await
+            .on_host(topic, &doing, |connection, route| async move {
+                pull_once(&connection, &route, options).await
             })
             .await?;
         raw.into_pulled(topic, options)
@@ -135,7 +135,7 @@ impl Client {
     ) -> Result<Position, ClientError> {
         let doing = format!("committing the position in topic '{topic}'");
         let committed = self
-            .on_host(topic, &doing, async |connection, route| {
+            .on_host(topic, &doing, |connection, route| async move {
                 let request = Commit {
                     topic: id,
                     epoch: route.epoch,
@@ -156,7 +156,7 @@ impl Client {
         group: &Group,
     ) -> Result<TopicState, ClientError> {
         let doing = format!("asking for the state of topic '{topic}'");
-        self.on_host(topic, &doing, async |connection, route| {
+        self.on_host(topic, &doing, |connection, route| async move {
             let request = TopicStatus {
                 topics: vec![(route.topic, group.clone())],
             };

@@ -74,3 +74,17 @@ impl Bytes {
         (from..self.data.len() as u64).step_by(8)
     }
 }
+
+/// The headers of the entries between two places, if all of them are true and only bodies are not.
+pub(super) fn struck_headers(bytes: &Bytes, from: u64, to: u64) -> Option<Vec<EntryHeader>> {
+    let mut headers = Vec::new();
+    let mut at = from;
+    while at < to {
+        let (At::BadBody(header) | At::Entry(header, _)) = bytes.at(at) else {
+            return None;
+        };
+        headers.push(header);
+        at += header.total();
+    }
+    (at == to).then_some(headers)
+}

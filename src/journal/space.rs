@@ -148,7 +148,9 @@ impl Space {
                 });
             }
             state.wanted = bytes;
-            state.hurried = limits::HURRIED_EXTENTS;
+            if bytes >= limits::HURRY_BYTES {
+                state.hurried = limits::HURRIED_EXTENTS;
+            }
             self.to_preparer.notify_one();
             self.to_writer.wait(&mut state);
         }

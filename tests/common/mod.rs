@@ -79,11 +79,7 @@ impl Deployment {
     /// The binary with this deployment's folder as current folder and none of the caller's settings.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("WAYPOST_") {
-                command.env_remove(name);
-            }
-        }
+        clear_environment(&mut command);
         command.current_dir(self.path()).args(args);
         command
     }
@@ -99,19 +95,7 @@ impl Deployment {
         args: impl IntoIterator<Item = S>,
         input: &[u8],
     ) -> Ran {
-        let mut command = self.command(args);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("waypost starts");
-        let mut stdin = child.stdin.take().expect("stdin is piped");
-        let input = input.to_vec();
-        // The command may end before it has read everything.
-        let writing = thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = wait_with_deadline(child, &format!("{command:?}"));
-        writing.join().expect("the writer does not panic");
-        Ran::new(output)
+        run_to_end(self.command(args), input)
     }
 
     /// Starts a process that runs on, and collects what it prints.
@@ -131,6 +115,31 @@ impl Deployment {
         let peer = self.spawn(["peer", "--id", name]);
         peer.wait_for("session with the index");
         peer
+    }
+}
+
+/// Runs a command to its end with `input` on its standard input.
+pub fn run_to_end(mut command: Command, input: &[u8]) -> Ran {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let input = input.to_vec();
+    // The command may end before it has read everything.
+    let writing = thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = wait_with_deadline(child, &format!("{command:?}"));
+    writing.join().expect("the writer does not panic");
+    Ran::new(output)
+}
+
+/// The variables that would change what a command does.
+pub fn clear_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WAYPOST_") {
+            command.env_remove(name);
+        }
     }
 }
 

@@ -1,10 +1,21 @@
 //! `waypost peers` and `waypost deregister`: who is there, and leaving.
 
+mod leave;
+
+use std::net::SocketAddr;
+
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::types::PeerName;
+use crate::cli::output::{self, Row};
+use crate::cli::units;
+use crate::client::TopicFilter;
+use crate::clock;
+use crate::types::{PeerName, TopicName, UnixMicros};
+use crate::wire::index::PeerInfo;
 
 /// Commands about peers.
 #[derive(Debug, Subcommand)]
@@ -31,14 +42,182 @@ pub struct DeregisterArgs {
 }
 
 /// Runs one.
-pub async fn run(_ctx: &Context, command: PeersCommand) -> Result<(), CliError> {
+pub async fn run(ctx: &Context, command: PeersCommand) -> Result<(), CliError> {
     match command {
-        PeersCommand::List => Err(super::unbuilt("peers list")),
-        PeersCommand::Show(_) => Err(super::unbuilt("peers show")),
+        PeersCommand::List => list(ctx).await,
+        PeersCommand::Show(args) => show(ctx, &args.name).await,
     }
 }
 
 /// Leaves.
-pub async fn deregister(_ctx: &Context, _args: DeregisterArgs) -> Result<(), CliError> {
-    Err(super::unbuilt("deregister"))
+pub async fn deregister(ctx: &Context, args: DeregisterArgs) -> Result<(), CliError> {
+    leave::run(ctx, args).await
+}
+
+/// One peer in a listing.
+#[derive(Debug, Serialize)]
+struct Line {
+    peer: PeerName,
+    live: bool,
+    addresses: Vec<SocketAddr>,
+    version: String,
+    registered: String,
+    last_seen: Option<String>,
+    incarnation: u32,
+    hosted: u32,
+    owned: u32,
+    subscriptions: u32,
+    fingerprint: String,
+    #[serde(skip)]
+    seen: String,
+}
+
+impl Line {
+    fn new(info: PeerInfo, now: UnixMicros) -> Line {
+        let seen = match (info.live, info.last_seen) {
+            (true, _) => "now".to_owned(),
+            (false, Some(then)) => units::ago(now, then),
+            (false, None) => "-".to_owned(),
+        };
+        Line {
+            peer: info.name,
+            live: info.live,
+            addresses: info.addresses,
+            version: info.version,
+            registered: units::rfc3339(info.registered),
+            last_seen: info.last_seen.map(units::rfc3339),
+            incarnation: info.incarnation,
+            hosted: info.hosted,
+            owned: info.owned,
+            subscriptions: info.subscriptions,
+            fingerprint: info.fingerprint.to_string(),
+            seen,
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match (self.live, self.incarnation) {
+            (true, _) => "live",
+            (false, 0) => "never hosted",
+            (false, _) => "away",
+        }
+    }
+
+    fn places(&self) -> String {
+        let places: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        match places.is_empty() {
+            true => "-".to_owned(),
+            false => places.join(", "),
+        }
+    }
+}
+
+impl Row for Line {
+    const HEAD: &'static [&'static str] =
+        &["peer", "state", "address", "seen", "version", "hosts", "owns", "subscribes"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.peer.to_string(),
+            self.state().to_owned(),
+            self.places(),
+            self.seen.clone(),
+            self.version.clone(),
+            self.hosted.to_string(),
+            self.owned.to_string(),
+            self.subscriptions.to_string(),
+        ]
+    }
+}
+
+async fn list(ctx: &Context) -> Result<(), CliError> {
+    ctx.online(async |client| {
+        let peers = ctx.index_answer(client, client.peers()).await?;
+        let now = clock::wall_now();
+        let lines: Vec<Line> = peers.into_iter().map(|peer| Line::new(peer, now)).collect();
+        ctx.output.list(&lines)
+    })
+    .await
+}
+
+/// Hosted topics that are named; `topic list` knows all.
+const NAMED: usize = 20;
+
+async fn show(ctx: &Context, name: &PeerName) -> Result<(), CliError> {
+    ctx.online(async |client| {
+        let info = ctx.index_answer(client, client.show_peer(name)).await?;
+        let filter = TopicFilter {
+            host: Some(name.clone()),
+            ..TopicFilter::default()
+        };
+        let page = client.list_topics(&filter, None);
+        let (page, _) = ctx.index_answer(client, page).await?;
+        let topics: Vec<TopicName> = page.into_iter().map(|topic| topic.name).collect();
+        let line = Line::new(info, clock::wall_now());
+        let mut value = json!(line);
+        value["topics"] = json!(topics);
+        ctx.output.value(&value, || text(&line, &topics))
+    })
+    .await
+}
+
+fn text(line: &Line, topics: &[TopicName]) -> String {
+    let named: Vec<&str> = topics.iter().take(NAMED).map(TopicName::as_str).collect();
+    let hosts = match (line.hosted as usize, named.len()) {
+        (0, _) => "nothing".to_owned(),
+        (all, shown) if all > shown => format!("{} and more, {all} topics", named.join(", ")),
+        _ => named.join(", "),
+    };
+    output::fields(&[
+        ("peer", line.peer.to_string()),
+        ("state", line.state().to_owned()),
+        ("address", line.places()),
+        ("seen", line.seen.clone()),
+        ("version", line.version.clone()),
+        ("fingerprint", line.fingerprint.clone()),
+        ("registered", line.registered.clone()),
+        ("incarnation", line.incarnation.to_string()),
+        ("hosts", hosts),
+        ("owns", line.owned.to_string()),
+        ("subscribes", line.subscriptions.to_string()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Fingerprint;
+
+    fn info(live: bool, incarnation: u32) -> PeerInfo {
+        PeerInfo {
+            name: "1".parse().unwrap(),
+            fingerprint: Fingerprint([1; 32]),
+            live,
+            addresses: vec!["127.0.0.1:1".parse().unwrap()],
+            version: "0.1.0".into(),
+            registered: UnixMicros(0),
+            last_seen: Some(UnixMicros(1_000_000)),
+            incarnation,
+            hosted: 2,
+            owned: 3,
+            subscriptions: 4,
+        }
+    }
+
+    #[test]
+    fn live_away_and_never_are_told_apart() {
+        let now = UnixMicros(6_000_000);
+        let cells = Line::new(info(true, 1), now).cells();
+        assert_eq!(cells, ["1", "live", "127.0.0.1:1", "now", "0.1.0", "2", "3", "4"]);
+        assert_eq!(Line::new(info(false, 1), now).cells()[1..4], ["away", "127.0.0.1:1", "5s ago"]);
+        assert_eq!(Line::new(info(false, 0), now).state(), "never hosted");
+    }
+
+    #[test]
+    fn hosted_topics_are_named() {
+        let line = Line::new(info(true, 1), UnixMicros(0));
+        let topics = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+        assert!(text(&line, &topics).contains("hosts        a, b\n"));
+        assert!(text(&line, &topics[..1]).contains("a and more, 2 topics"));
+    }
 }

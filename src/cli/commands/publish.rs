@@ -1,5 +1,9 @@
 //! `waypost publish`: messages into a topic.
 
+mod input;
+mod report;
+mod send;
+
 use std::ffi::OsString;
 use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -7,7 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Exit};
 use crate::types::{PeerName, TopicName};
 
 /// What `publish` takes.
@@ -62,14 +66,41 @@ fn header(text: &str) -> Result<(String, String), HeaderError> {
     }
 }
 
+/// Copies on which a message can be durable in this version: its host's.
+const COPIES: u8 = 1;
+
 /// Publishes.
-pub async fn run(_ctx: &Context, _args: PublishArgs) -> Result<(), CliError> {
-    Err(super::unbuilt("publish"))
+pub async fn run(ctx: &Context, args: PublishArgs) -> Result<(), CliError> {
+    check_copies(args.min_ack)?;
+    let input = input::Input::open(&args)?;
+    ctx.online(async |client| send::run(ctx, client, &args, input).await)
+        .await
+}
+
+/// Refuses before anything is sent what cannot be achieved.
+fn check_copies(wanted: Option<NonZeroU8>) -> Result<(), CliError> {
+    match wanted.map(NonZeroU8::get) {
+        Some(wanted) if wanted > COPIES => {
+            let message = format!("{wanted} durable copies cannot be achieved");
+            Err(CliError::new("unsupported", Exit::Usage, message)
+                .detail("expected", format!("--min-ack {COPIES}: topics are not replicated yet"))
+                .detail("found", format!("--min-ack {wanted}"))
+                .help(format!("leave --min-ack out, or say --min-ack {COPIES}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_that_cannot_be_are_refused_at_once() {
+        assert!(check_copies(None).is_ok());
+        assert!(check_copies(NonZeroU8::new(1)).is_ok());
+        assert_eq!(check_copies(NonZeroU8::new(2)).unwrap_err().exit(), Exit::Usage);
+    }
 
     #[test]
     fn headers_split_at_the_first_colon() {

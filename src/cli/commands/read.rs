@@ -1,5 +1,11 @@
 //! `waypost pull` and `waypost follow`: messages out of topics.
 
+mod follow;
+mod printer;
+mod pull;
+mod subscribing;
+
+use std::io::{self, IsTerminal};
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
@@ -7,6 +13,8 @@ use clap::Args;
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
+use crate::cli::received::{Form, Format};
+use crate::client::ReadFrom;
 use crate::types::{Group, Offset, TopicName};
 
 /// Where to start reading.
@@ -62,9 +70,10 @@ pub struct ReadArgs {
     /// Consumer group; positions are kept per group
     #[arg(long, default_value = "", hide_default_value = true)]
     pub group: Group,
-    /// Form of each message
+    /// Form of each message, such as '%o %k %s': %t topic, %o offset, %k key, %s body, %S its size,
+    /// %h headers, %T append time in ms
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "raw")]
-    pub format: Option<String>,
+    pub format: Option<Format>,
     /// Bodies only, byte for byte, one after the other
     #[arg(long)]
     pub raw: bool,
@@ -100,14 +109,42 @@ pub struct FollowArgs {
     pub no_wait: bool,
 }
 
+impl ReadArgs {
+    /// Where to start.
+    fn start(&self) -> ReadFrom {
+        match self.from {
+            None => ReadFrom::Position(self.group.clone()),
+            Some(From::Start) => ReadFrom::Start,
+            Some(From::End) => ReadFrom::End,
+            Some(From::At(offset)) => ReadFrom::Offset(offset),
+            Some(From::Last(count)) => ReadFrom::Last(count),
+        }
+    }
+
+    /// Whether the position moves on: always, but for a look from elsewhere.
+    fn commits(&self) -> bool {
+        self.from.is_none() || self.commit
+    }
+
+    /// The form of messages, `lines` where no other was asked for.
+    fn form(&self, ctx: &Context, lines: Form) -> Form {
+        match &self.format {
+            _ if self.raw => Form::Raw,
+            Some(format) => Form::Format(format.clone().safe(io::stdout().is_terminal())),
+            None if ctx.output.is_json() => Form::Json,
+            None => lines,
+        }
+    }
+}
+
 /// Reads what is new.
-pub async fn pull(_ctx: &Context, _args: PullArgs) -> Result<(), CliError> {
-    Err(super::unbuilt("pull"))
+pub async fn pull(ctx: &Context, args: PullArgs) -> Result<(), CliError> {
+    ctx.online(async |client| pull::run(ctx, client, &args).await).await
 }
 
 /// Reads messages as they come.
-pub async fn follow(_ctx: &Context, _args: FollowArgs) -> Result<(), CliError> {
-    Err(super::unbuilt("follow"))
+pub async fn follow(ctx: &Context, args: FollowArgs) -> Result<(), CliError> {
+    ctx.online(async |client| follow::run(ctx, client, &args).await).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `waypost status`: one look at everything that can be reached.
 
+mod look;
+
 use clap::Args;
 
 use crate::cli::context::Context;
@@ -10,6 +12,11 @@ use crate::cli::error::CliError;
 pub struct StatusArgs {}
 
 /// Looks.
-pub async fn run(_ctx: &Context, _args: StatusArgs) -> Result<(), CliError> {
-    Err(super::unbuilt("status"))
+pub async fn run(ctx: &Context, _args: StatusArgs) -> Result<(), CliError> {
+    ctx.online(async |client| {
+        let (lines, unreachable) = look::everything(ctx, client).await?;
+        ctx.output.list(&lines)?;
+        unreachable.map_or(Ok(()), Err)
+    })
+    .await
 }

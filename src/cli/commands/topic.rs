@@ -1,6 +1,6 @@
 //! `waypost topic`: topics and their settings.
 
-mod change;
+pub(in crate::cli) mod change;
 mod look;
 
 use std::time::Duration;

@@ -1,0 +1,130 @@
+//! `deregister`: says what would go, asks, and leaves. The key stays: it is the person's, and the
+//! same key may register again.
+
+use serde_json::json;
+
+use super::DeregisterArgs;
+use crate::cli::ask;
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::online::{hang_up, own_name};
+use crate::cli::output;
+use crate::client::{Client, TopicFilter};
+use crate::types::{PeerName, TopicName};
+use crate::wire::ErrorCode;
+use crate::wire::index::TopicInfo;
+
+/// Topics that are listed one by one.
+const LISTED: usize = 50;
+
+/// What would go.
+#[derive(Debug, Default)]
+struct Loss {
+    topics: u32,
+    messages: u64,
+    /// The first ones, with their messages as far as reported.
+    listed: Vec<(TopicName, Option<u64>)>,
+}
+
+impl Loss {
+    fn add(&mut self, topic: TopicInfo) {
+        let messages = topic.reported.map(|reported| reported.metadata.count());
+        self.topics = self.topics.saturating_add(1);
+        self.messages = self.messages.saturating_add(messages.unwrap_or(0));
+        if self.listed.len() < LISTED {
+            self.listed.push((topic.name, messages));
+        }
+    }
+
+    fn lines(&self, name: &PeerName) -> Vec<String> {
+        if self.topics == 0 {
+            return vec![format!("Peer {name} hosts no topics; its name and subscriptions go.")];
+        }
+        let head = format!(
+            "Peer {name} hosts {} topics with {} messages, which are deleted with it:",
+            self.topics, self.messages
+        );
+        let listed = self.listed.iter().map(|(topic, messages)| match messages {
+            Some(messages) => format!("  {topic}: {messages} messages"),
+            None => format!("  {topic}: messages not reported yet"),
+        });
+        let more = self.topics as usize - self.listed.len();
+        let more = (more > 0).then(|| format!("  and {more} more"));
+        [head].into_iter().chain(listed).chain(more).collect()
+    }
+}
+
+/// No `online`: what it does at the end would register the peer again.
+pub(super) async fn run(ctx: &Context, args: DeregisterArgs) -> Result<(), CliError> {
+    let client = ctx.client()?;
+    let left = leave(ctx, &client, args).await;
+    hang_up(&client).await;
+    let deleted = left?;
+    // After the connection's end, which may have written routes.
+    client.forget_state()?;
+    let name = own_name(&client)?;
+    let value = json!({ "peer": name, "deregistered": true, "topics_deleted": deleted });
+    ctx.output
+        .value(&value, || format!("Successfully deregistered peer {name}"))
+}
+
+async fn leave(ctx: &Context, client: &Client, args: DeregisterArgs) -> Result<u32, CliError> {
+    let name = own_name(client)?;
+    let loss = ctx.index_answer(client, loss(client, &name)).await?;
+    loss.lines(&name).iter().for_each(|line| output::say(line));
+    if !args.yes {
+        confirm(&name, &loss)?;
+    }
+    let done = client.deregister(loss.topics);
+    Ok(ctx.index_answer(client, done).await?.deleted)
+}
+
+async fn loss(client: &Client, name: &PeerName) -> Result<Loss, CliError> {
+    let filter = TopicFilter {
+        host: Some(name.clone()),
+        ..TopicFilter::default()
+    };
+    let mut loss = Loss::default();
+    let mut after = None;
+    loop {
+        let (page, next) = client.list_topics(&filter, after.as_ref()).await?;
+        page.into_iter().for_each(|topic| loss.add(topic));
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(loss),
+        }
+    }
+}
+
+fn confirm(name: &PeerName, loss: &Loss) -> Result<(), CliError> {
+    if ask::can_ask() {
+        return ask::confirm(&format!("Deregister peer {name}?"));
+    }
+    let message = format!("deregistering peer {name} needs a confirmation");
+    let found = format!("{} topics with {} messages", loss.topics, loss.messages);
+    Err(CliError::new(ErrorCode::NeedsConfirmation.text(), Exit::Usage, message)
+        .detail("would go", found)
+        .help("look at what would go, then repeat with --yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_is_listed_first() {
+        let name: PeerName = "1".parse().unwrap();
+        let mut loss = Loss::default();
+        assert_eq!(loss.lines(&name).len(), 1);
+        loss.topics = 3;
+        loss.messages = 7;
+        loss.listed = vec![("a".parse().unwrap(), Some(7)), ("b".parse().unwrap(), None)];
+        let expected = [
+            "Peer 1 hosts 3 topics with 7 messages, which are deleted with it:",
+            "  a: 7 messages",
+            "  b: messages not reported yet",
+            "  and 1 more",
+        ];
+        assert_eq!(loss.lines(&name), expected);
+    }
+}

@@ -1,0 +1,205 @@
+//! `pull`: what is new since the position. The position follows what was flushed, so that whatever
+//! happens, a message is shown again rather than never.
+
+use std::time::Duration;
+
+use super::printer::Printer;
+use super::{PullArgs, subscribing};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::nearest::explained;
+use crate::cli::received::Form;
+use crate::cli::{units, wait};
+use crate::client::{Client, ClientError, Position, PullOptions, Pulled, ReadFrom};
+use crate::clock;
+use crate::types::{MonoNs, Offset};
+use crate::wire::batch::BatchError;
+
+/// Messages of one request: enough to keep a host busy, little enough to be shown at once.
+const PAGE_BYTES: u64 = 8 << 20;
+/// How long one request waits at the host; then it is asked again, or not at all.
+const WAIT: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(ctx: &Context, client: &Client, args: &PullArgs) -> Result<(), CliError> {
+    let subscribed = subscribing::ensure(client, &args.topic, &args.read.group);
+    let index = format!("the index at {}", client.index().address());
+    if let Err(error) = wait::saying(index, subscribed).await {
+        return Err(explained(client, &args.topic, error).await);
+    }
+    let mut pull = Pull {
+        client,
+        args,
+        form: args.read.form(ctx, Form::Indented),
+        printer: Printer::new()?,
+        printed: 0,
+    };
+    let first = pull.first(ctx).await?;
+    pull.pages(ctx, first).await?;
+    if pull.printed == 0 {
+        pull.say_nothing_new().await?;
+    }
+    Ok(())
+}
+
+struct Pull<'a> {
+    client: &'a Client,
+    args: &'a PullArgs,
+    form: Form,
+    printer: Printer,
+    printed: u64,
+}
+
+impl Pull<'_> {
+    async fn page(
+        &self,
+        ctx: &Context,
+        from: ReadFrom,
+        patience: Duration,
+    ) -> Result<Pulled, CliError> {
+        let topic = &self.args.topic;
+        let max = self.args.max.map_or(u64::MAX, |max| max.get());
+        let options = PullOptions {
+            from,
+            group: self.args.read.group.clone(),
+            max_messages: max - self.printed,
+            max_bytes: PAGE_BYTES,
+            wait: patience,
+        };
+        let pulled = async {
+            match self.client.pull(topic, &options).await {
+                Ok(pulled) => Ok(pulled),
+                Err(error) => Err(explained(self.client, topic, error).await),
+            }
+        };
+        let what = format!("the host of topic '{topic}'");
+        match patience {
+            Duration::ZERO => ctx.answer(what, pulled).await,
+            // Whoever waits for messages has said so already.
+            _ => pulled.await,
+        }
+    }
+
+    /// The first page; with `--wait` the first one that holds a message.
+    async fn first(&self, ctx: &Context) -> Result<Pulled, CliError> {
+        let mut page = self.page(ctx, self.args.read.start(), Duration::ZERO).await?;
+        self.subscribe_again(&page).await?;
+        if !self.args.wait || !page.delivery.is_empty() {
+            return Ok(page);
+        }
+        let deadline = ctx.timeout.map(|limit| (limit, clock::mono_now().plus(limit)));
+        let what = format!("new messages in topic '{}'", self.args.topic);
+        let waited = async {
+            while page.delivery.is_empty() {
+                let patience = left(deadline.map(|(_, at)| at));
+                if patience.is_zero() {
+                    break;
+                }
+                // From where the first page ended, or `end` would skip what came meanwhile.
+                let from = ReadFrom::Offset(page.delivery.next);
+                page = self.page(ctx, from, patience).await?;
+            }
+            Ok::<_, CliError>(page)
+        };
+        let page = wait::saying(&what, waited).await?;
+        match deadline {
+            Some((limit, _)) if page.delivery.is_empty() => {
+                let message = format!("{what} did not come within {}", units::age(limit));
+                Err(CliError::new("timed-out", Exit::TimedOut, message)
+                    .help("wait longer with --timeout"))
+            }
+            _ => Ok(page),
+        }
+    }
+
+    async fn subscribe_again(&self, page: &Pulled) -> Result<(), CliError> {
+        let (topic, group) = (&self.args.topic, &self.args.read.group);
+        // A subscription that was not made because the index is down was tried a moment ago.
+        if self.client.subscribed_to(topic, group).is_none() {
+            return Ok(());
+        }
+        let again = subscribing::ensure_this_life(self.client, topic, group, page.topic);
+        again.await.map_err(CliError::from)
+    }
+
+    /// Prints and commits page by page, up to the end as it was at first.
+    async fn pages(&mut self, ctx: &Context, first: Pulled) -> Result<(), CliError> {
+        let end = first.delivery.end;
+        let mut page = first;
+        loop {
+            self.print(&page).await?;
+            self.commit(&page).await?;
+            let done = self.args.max.is_some_and(|max| self.printed >= max.get());
+            if done || page.delivery.is_empty() || page.delivery.next >= end {
+                return Ok(());
+            }
+            let from = ReadFrom::Offset(page.delivery.next);
+            page = self.page(ctx, from, Duration::ZERO).await?;
+        }
+    }
+
+    async fn print(&mut self, page: &Pulled) -> Result<(), CliError> {
+        if page.delivery.is_empty() {
+            return Ok(());
+        }
+        let mut out = vec![];
+        if self.printed == 0 && self.form == Form::Indented {
+            let new = if self.args.read.from.is_none() { "New messages" } else { "Messages" };
+            out.extend_from_slice(format!("{new} from topic '{}':\n", self.args.topic).as_bytes());
+        }
+        for message in page.delivery.messages() {
+            let message = message.map_err(|source| self.bad(source))?;
+            self.form.render(&self.args.topic, &message, &mut out);
+            self.printed += 1;
+        }
+        self.printer.print(out).await
+    }
+
+    fn bad(&self, source: BatchError) -> ClientError {
+        ClientError::BadData {
+            topic: self.args.topic.clone(),
+            source,
+        }
+    }
+
+    async fn commit(&self, page: &Pulled) -> Result<(), CliError> {
+        let (topic, read) = (&self.args.topic, &self.args.read);
+        let committed = match (read.from, read.commits()) {
+            (_, false) => return Ok(()),
+            (None, _) if page.delivery.is_empty() => return Ok(()),
+            (None, _) => self.client.commit(topic, page).await,
+            // From a place that was named the position goes there, back too and without a message.
+            (Some(_), _) => {
+                let position = position_after(page.position, page.delivery.next);
+                let group = &read.group;
+                let client = self.client;
+                client.commit_position(topic, page.topic, group, position, true).await
+            }
+        };
+        committed.map(drop).map_err(|error| {
+            CliError::from(error).detail("found", "the messages were shown; they will come again")
+        })
+    }
+
+    async fn say_nothing_new(&mut self) -> Result<(), CliError> {
+        if self.form != Form::Indented {
+            return Ok(());
+        }
+        let topic = &self.args.topic;
+        let text = match self.args.read.from {
+            None => format!("No new messages in topic '{topic}'\n"),
+            Some(_) => format!("No messages from there on in topic '{topic}'\n"),
+        };
+        self.printer.print(text.into_bytes()).await
+    }
+}
+
+fn position_after(before: Option<Position>, next: Offset) -> Position {
+    Position {
+        next,
+        sequence: before.map_or(0, |position| position.sequence) + 1,
+    }
+}
+
+fn left(deadline: Option<MonoNs>) -> Duration {
+    deadline.map_or(WAIT, |at| at.since(clock::mono_now()).min(WAIT))
+}

@@ -1,0 +1,103 @@
+//! The session of a hosting peer with the index.
+
+use super::golden::*;
+use super::golden::{Direction::*, Protocol::Index};
+use super::golden_index::metadata;
+use waypost::wire::index::*;
+
+pub fn list() -> Vec<Golden> {
+    let mut list = vec![
+        golden(
+            Index,
+            Up,
+            SessionOpen {
+                boot: BOOT,
+                storage: STORAGE,
+                addresses: vec!["0.0.0.0:12347".parse().unwrap()],
+                version: "0.1.0".into(),
+            },
+            "2f000000 20 444444444444444444444444444444445555555555555555555555555555\
+                5555010000000000bb6005302e312e30",
+        ),
+        golden(
+            Index,
+            Down,
+            SessionOpened {
+                session: SESSION,
+                incarnation: 2,
+                heartbeat_ms: 300,
+                lease_ms: 1_200,
+                advertised: vec!["[::1]:65535".parse().unwrap()],
+            },
+            "2b000000 20 6666666666666666666666666666666602ac02b009010100000000000000\
+                000000000000000001ffff03",
+        ),
+        golden(Index, Up, Heartbeat { serial: 1 }, "02000000 23 01"),
+        golden(
+            Index,
+            Down,
+            HeartbeatAck { serial: u64::MAX },
+            "0b000000 23 ffffffffffffffffff01",
+        ),
+        golden(
+            Index,
+            Up,
+            SessionAssignments { session: SESSION },
+            "11000000 21 66666666666666666666666666666666",
+        ),
+        golden(Index, Down, AssignmentsOpened {}, "01000000 21"),
+        golden(
+            Index,
+            Down,
+            Assign {
+                revision: 1,
+                full_list_ends: true,
+                assignments: vec![
+                    Assignment::Host {
+                        topic: TOPIC,
+                        name: name(),
+                        grant: 3,
+                        settings: settings(),
+                    },
+                    Assignment::Erase { topic: TOPIC },
+                ],
+            },
+            "31000000 25 010102001111111111111111111111111111111102543103018080400002\
+                010111111111111111111111111111111111",
+        ),
+        golden(
+            Index,
+            Up,
+            Assigned {
+                revision: 1,
+                refused: vec![(TOPIC, error())],
+            },
+            "18000000 25 0101111111111111111111111111111111111e02026e6f",
+        ),
+        golden(
+            Index,
+            Up,
+            SessionReports { session: SESSION },
+            "11000000 22 66666666666666666666666666666666",
+        ),
+        golden(Index, Down, ReportsOpened {}, "01000000 22"),
+        golden(
+            Index,
+            Up,
+            Report {
+                serial: 1,
+                topics: vec![(TOPIC, metadata())],
+            },
+            "1a000000 26 01011111111111111111111111111111111101810180800101",
+        ),
+        golden(Index, Down, ReportAck { serial: 1 }, "02000000 26 01"),
+    ];
+    let ends = [
+        (SessionEnd::Fenced, "02000000 24 00"),
+        (SessionEnd::Deregistered, "02000000 24 01"),
+        (SessionEnd::ShuttingDown, "02000000 24 02"),
+        (SessionEnd::Expired, "02000000 24 03"),
+    ];
+    list.extend(ends.map(|(end, frozen)| golden(Index, Down, end, frozen)));
+    list
+}
