@@ -80,7 +80,7 @@ impl Bytes {
         let end = self.data.len() as u64;
         let mut next = from;
         std::iter::from_fn(move || {
-            if next % ZEROS.len() as u64 == 0 && self.is_zero_block(next) {
+            if next.is_multiple_of(ZEROS.len() as u64) && self.is_zero_block(next) {
                 next += (ZEROS.len() - ENTRY_HEADER_BYTES) as u64;
             }
             let place = next;
