@@ -31,6 +31,7 @@ mod error;
 #[doc(hidden)]
 pub mod faulty;
 mod footer;
+mod fuzz;
 mod index;
 mod keeper;
 mod later;
@@ -55,7 +56,6 @@ mod traffic;
 mod view;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -67,6 +67,8 @@ use tokio::sync::oneshot;
 pub use command::{Appended, Command, CompletionQueue, Done, Outcome, Refusal, Stopped};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{FatalError, OpenError, ReadError};
+#[doc(hidden)]
+pub use fuzz::fuzz_recover;
 pub use options::{Hooks, OnCommit, OnFatal, Options};
 pub use report::{DamageReport, RecoveryReport};
 pub use slice::{CachedRead, Slice, TopicStat};
@@ -344,47 +346,6 @@ fn spawn(
             path: dir.to_owned(),
             source,
         })
-}
-
-/// Recovers a folder whose first segment holds `bytes` after a sound header, and reads what came of
-/// it. For fuzzing: nothing may panic, and what is served must pass its checksum.
-#[doc(hidden)]
-pub fn fuzz_recover(bytes: &[u8]) {
-    let dir = PathBuf::from("/journal");
-    let header = layout::SegmentHeader {
-        sequence: 1,
-        generation: 0,
-        storage: StorageId([0; 16]),
-        made: crate::types::UnixMicros(0),
-    };
-    let mut file = header.encode();
-    file.extend_from_slice(bytes);
-    let disk = faulty::FaultyDisk::holding([(names::segment(&dir, 1), file)]);
-    let options = Options {
-        segment_bytes: limits::SEGMENT_BYTES_MIN,
-        extent_bytes: limits::SEGMENT_BYTES_MIN / 8,
-        disk: Arc::new(disk),
-        ..Options::new(dir)
-    };
-    let Ok(recovered) = recovery::recover(&options) else {
-        return;
-    };
-    let view = RwLock::new(recovered.view);
-    let reader = Reader::new();
-    let topics: Vec<TopicId> = view.read().topics.keys().copied().collect();
-    for topic in topics {
-        let Some((start, end)) = view.read().range(&topic) else {
-            continue;
-        };
-        assert!(start <= end);
-        let mut from = start;
-        while let Ok(slice) = reader.read(&options, &view, topic, from, 1 << 20) {
-            if slice.next <= from {
-                break;
-            }
-            from = slice.next;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -311,6 +311,21 @@ impl<'a> Replay<'a> {
         });
         if !told && let Record::Batch(header) = &record {
             self.revive(header, place);
+            // No writer lays such a batch; whatever did, offsets are not given twice.
+            if self
+                .table
+                .end(&header.topic)
+                .is_some_and(|end| header.base < end)
+            {
+                self.quarantined.insert(place.segment);
+                self.report(DamageReport {
+                    segment: place.segment,
+                    from: place.position,
+                    to: place.position + place.bytes,
+                    what: "a batch overlaps the one before",
+                });
+                return;
+            }
         }
         self.continuity.note(&record, told, &self.table);
         if told {

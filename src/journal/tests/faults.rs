@@ -579,4 +579,45 @@ proptest! {
     fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..9_000)) {
         crate::journal::fuzz_recover(&bytes);
     }
+
+    /// Nor do entries that are sound and make no sense.
+    #[test]
+    fn nonsense_never_panics(
+        entries in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..60)), 0..60)
+    ) {
+        let mut bytes = Vec::new();
+        for (op, body) in entries {
+            // Mostly batches, hosts and their like, whole groups.
+            bytes.extend_from_slice(&[op & 0x39 | 0x10, body.len() as u8]);
+            bytes.extend_from_slice(&body);
+        }
+        crate::journal::fuzz_recover(&bytes);
+    }
+
+    /// The same for entries that could be: a topic, batches with odd offsets, trims, tombstones.
+    #[test]
+    fn odd_logs_never_panic(
+        entries in prop::collection::vec((0..8u8, 0..2u8, any::<u8>(), any::<u8>(), 0..12u8), 0..80)
+    ) {
+        let mut bytes = Vec::new();
+        for (what, n, a, b, group) in entries {
+            let mut id = [0; 16];
+            id[0] = n;
+            let number = u64::from(a) << (b % 60);
+            let trim = [&id[..], &number.to_le_bytes()].concat();
+            let position = [&id[..], &[1; 32], &number.to_le_bytes(), &[b; 8], &[0]].concat();
+            let lost = [&id[..], &[1, 0, 0, 0], &number.to_le_bytes(), &[b; 8]].concat();
+            let (kind, body) = match what {
+                0 => (3, id.to_vec()),
+                1 => (6, trim),
+                2 => (5, position),
+                3 => (7, lost),
+                _ => (1, vec![a, b, n, a, b % 5, b, a, 0, 0]),
+            };
+            let flags = if group == 0 { 0x20 } else { 0x10 };
+            bytes.extend_from_slice(&[kind | flags, body.len() as u8]);
+            bytes.extend_from_slice(&body);
+        }
+        crate::journal::fuzz_recover(&bytes);
+    }
 }
