@@ -21,10 +21,20 @@ fn error(ran: &Ran) -> Value {
 fn exit_1_where_standard_output_takes_nothing() {
     let d = Deployment::new();
     let mut command = d.command(["config", "show"]);
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = command.stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = command
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("error[output]"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("error[output]"),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -38,7 +48,14 @@ fn exit_2_where_the_line_does_not_say_what_to_do() {
     let big = std::fs::File::create(d.path().join("big")).unwrap();
     big.set_len(100 << 20).unwrap();
     let ran = run(&d, "publish T1 --file big --id 1");
-    ran.fails(2, &["error[too-large]", "4194304 bytes (4.0 MiB)", "104857600 bytes"]);
+    ran.fails(
+        2,
+        &[
+            "error[too-large]",
+            "4194304 bytes (4.0 MiB)",
+            "104857600 bytes",
+        ],
+    );
     run(&d, "publish ../é x --id 1").fails(2, &["not allowed in a topic name"]);
 }
 
@@ -48,14 +65,22 @@ fn exit_3_where_something_does_not_exist() {
     let (_index, _peer) = (d.index(), d.peer("1"));
     run(&d, "topic create orders").ok();
     run(&d, "topic show order").fails(3, &["error[topic-not-found]", "nearest  orders"]);
-    for line in ["pull none", "publish none x --no-create", "topic delete none", "subscribe none"] {
+    for line in [
+        "pull none",
+        "publish none x --no-create",
+        "topic delete none",
+        "subscribe none",
+    ] {
         run(&d, line).fails(3, &["error[topic-not-found]", "waypost topic list"]);
     }
     run(&d, "peers show none").fails(3, &["error[peer-not-found]", "waypost peers list"]);
     run(&d, "unsubscribe orders").fails(3, &["error[not-subscribed]", "waypost subscriptions"]);
     let ran = run(&d, "topic show order -o json");
     let found = error(&ran);
-    assert_eq!((&found["code"], &found["exit"]), (&"topic-not-found".into(), &3.into()));
+    assert_eq!(
+        (&found["code"], &found["exit"]),
+        (&"topic-not-found".into(), &3.into())
+    );
 }
 
 #[test]
@@ -86,7 +111,14 @@ fn exit_4_where_identity_or_rights_are_wrong() {
     let other = waypost::types::Fingerprint([7; 32]);
     std::fs::write(&known, format!("127.0.0.1:{} {other}\n", d.port)).unwrap();
     let ran = run(&d, "topic list --id 1");
-    ran.fails(4, &["error[identity-mismatch]", "has another key than before", "known_index"]);
+    ran.fails(
+        4,
+        &[
+            "error[identity-mismatch]",
+            "has another key than before",
+            "known_index",
+        ],
+    );
 }
 
 #[test]
@@ -95,18 +127,35 @@ fn exit_5_where_a_retry_is_worth_it() {
     let ran = run(&d, "topic list --id 1");
     ran.fails(5, &["error[index-unreachable]", "start it: waypost index"]);
     let found = error(&run(&d, "topic list --id 1 -o json"));
-    assert_eq!((&found["exit"], &found["help"]), (&5.into(), &"start it: waypost index".into()));
+    assert_eq!(
+        (&found["exit"], &found["help"]),
+        (&5.into(), &"start it: waypost index".into())
+    );
 
     let _index = d.index();
     let ran = run(&d, "publish T1 x --id 1");
-    ran.fails(5, &["error[no-live-host]", "start one: waypost peer --id NAME"]);
+    ran.fails(
+        5,
+        &["error[no-live-host]", "start one: waypost peer --id NAME"],
+    );
     let peer = d.peer("1");
     run(&d, "publish T1 x --id 1").ok();
     run(&d, "pull T1 --id 1").ok();
     peer.kill();
-    for line in ["publish T1 x --id 1 --timeout 2s", "pull T1 --id 1 --timeout 2s"] {
+    for line in [
+        "publish T1 x --id 1 --timeout 2s",
+        "pull T1 --id 1 --timeout 2s",
+    ] {
         let ran = run(&d, line);
-        ran.fails(5, &["error[host-unreachable]", "peer 1", "127.0.0.1:", "waypost peer --id 1"]);
+        ran.fails(
+            5,
+            &[
+                "error[host-unreachable]",
+                "peer 1",
+                "127.0.0.1:",
+                "waypost peer --id 1",
+            ],
+        );
     }
 }
 
@@ -116,7 +165,13 @@ fn exit_6_where_time_is_up() {
     let (_index, _peer) = (d.index(), d.peer("1"));
     run(&d, "topic create T1").ok();
     let ran = run(&d, "pull T1 --wait --timeout 300ms");
-    ran.fails(6, &["error[timed-out]", "new messages in topic 'T1' did not come within 300ms"]);
+    ran.fails(
+        6,
+        &[
+            "error[timed-out]",
+            "new messages in topic 'T1' did not come within 300ms",
+        ],
+    );
 }
 
 #[test]

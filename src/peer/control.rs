@@ -260,6 +260,11 @@ fn is_final(error: &ClientError) -> bool {
 }
 
 async fn next_frame(streams: &mut Streams) -> Event {
+    // A task that was joined must not be joined again, and a tick may have ended this function
+    // while it waited for the last word.
+    if streams.others.is_finished() {
+        return last_word(streams).await;
+    }
     tokio::select! {
         frame = streams.receiver.next() => match read(frame) {
             Ok(event) => event,
