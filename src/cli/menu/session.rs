@@ -108,7 +108,9 @@ impl Peer {
     async fn perform(&mut self, action: Action) -> Result<Outcome, CliError> {
         match action {
             Action::Create(topic) => self.create(&topic).await?,
-            Action::Delete(topic) => drop(self.client.delete_topic(&topic, None).await?),
+            Action::Delete(topic) => {
+                self.client.delete_topic(&topic, None).await?;
+            }
             Action::Send(topic, message) => {
                 drop(
                     self.publisher
@@ -117,7 +119,7 @@ impl Peer {
                 );
             }
             Action::Subscribe(topic) => {
-                drop(self.client.subscribe(&topic, &Group::default()).await?);
+                self.client.subscribe(&topic, &Group::default()).await?;
             }
             Action::Commit(topic) => self.commit(&topic).await?,
             Action::Deregister(hosted) => {
@@ -147,20 +149,26 @@ impl Peer {
     }
 
     async fn pull(&mut self, topic: &TopicName) -> Result<Page, CliError> {
-        let subscribed = match self.client.subscribe(topic, &Group::default()).await {
-            Ok(subscribed) => subscribed.new,
+        match self.read(topic).await {
             Err(error) if error.code() == Some(ErrorCode::TopicNotFound) => {
-                return Err(self.not_found(topic, error).await);
+                Err(self.not_found(topic, error).await)
             }
-            // Reading needs no index where the host is known.
-            Err(error) if error.code().is_none() => false,
-            Err(error) => return Err(error.into()),
-        };
+            read => Ok(read?),
+        }
+    }
+
+    async fn read(&mut self, topic: &TopicName) -> Result<Page, ClientError> {
+        let known = self.client.subscribed_to(topic, &Group::default());
+        let mut subscribed = known.is_none() && self.subscribe(topic).await?;
         let options = PullOptions {
             max_bytes: PAGE_BYTES,
             ..PullOptions::default()
         };
         let pulled = self.client.pull(topic, &options).await?;
+        // A subscription to an earlier life of the topic ended with that.
+        if known.is_some_and(|known| known != pulled.topic) {
+            subscribed = self.subscribe(topic).await?;
+        }
         let mut page = Page {
             messages: vec![],
             more: pulled.delivery.next < pulled.delivery.end,
@@ -176,6 +184,15 @@ impl Peer {
         }
         self.pulled = Some(pulled);
         Ok(page)
+    }
+
+    /// Whether it was not subscribed before. Reading needs no index: where it is away, nothing is.
+    async fn subscribe(&self, topic: &TopicName) -> Result<bool, ClientError> {
+        match self.client.subscribe(topic, &Group::default()).await {
+            Ok(subscribed) => Ok(subscribed.new),
+            Err(error) if matches!(error.code(), None | Some(ErrorCode::ShuttingDown)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn commit(&mut self, topic: &TopicName) -> Result<(), CliError> {
