@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::context::Context;
 use super::error::{CliError, Exit};
-use super::takeover::{in_use, take_over};
+use super::takeover::{in_use, look_for_port, take_over};
 use crate::client::{IndexAddress, describe};
 use crate::config::Host;
 use crate::journal::{self, OpenError, RecoveryReport};
@@ -30,13 +30,18 @@ impl Hosting {
     ) -> Result<Hosting, CliError> {
         let config = &ctx.config;
         let certs = config.certs_dir();
-        let (identity, created) = Identity::load_or_create(&certs, name.as_str())?;
-        if created {
-            tracing::info!(peer = %name, key = %identity.fingerprint(), "made a new identity");
-        }
         let dir = peer::journal_dir(&config.peer_data_dir(name));
         if end_holder {
             take_over(&dir).await?;
+        }
+        let listen = listen(ctx).await?;
+        // Before anything is made: a peer on a taken port leaves no trace.
+        if let Listen::Exactly(bind) = listen {
+            look_for_port(bind, &dir)?;
+        }
+        let (identity, created) = Identity::load_or_create(&certs, name.as_str())?;
+        if created {
+            tracing::info!(peer = %name, key = %identity.fingerprint(), "made a new identity");
         }
         let mut journal = journal::Options::new(dir);
         journal.segment_bytes = config.peer_node.segment_bytes;
@@ -48,7 +53,7 @@ impl Hosting {
                 name: name.clone(),
                 index: vec![index],
                 known_index: Some(KnownIndex::new(&certs)),
-                listen: listen(ctx).await?,
+                listen,
                 advertise: advertise(ctx).await?,
                 journal,
             },

@@ -1,18 +1,18 @@
 //! Running the index from the command line: for `index` and `up`.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::hosting::resolve;
-use super::takeover::{in_use, take_over};
+use super::takeover::{in_use, look_for_port, take_over};
 use crate::client::describe;
 use crate::config;
 use crate::index::admission::Policy;
 use crate::index::server::{IndexError, ServerOptions, run};
 use crate::index::store::StoreError;
-use crate::transport::{BindError, Endpoint, EndpointOptions, Identity};
+use crate::transport::{Endpoint, EndpointOptions, Identity};
 use crate::types::Fingerprint;
 use crate::wire::ALPN_INDEX;
 
@@ -40,7 +40,7 @@ impl Indexing {
         let port = config.indexing_server.port;
         let bind = resolve("indexing_server.bind_ip", config.index_bind(), port).await?;
         // Before anything is made: a second index in a folder by mistake leaves no trace.
-        look_for_port(bind)?;
+        look_for_port(bind, &data_dir)?;
         let certs = config.certs_dir();
         let (identity, created) = Identity::load_or_create(&certs, INDEX_KEY)?;
         if created {
@@ -77,16 +77,6 @@ impl Indexing {
         let mut options = ServerOptions::new(endpoint, self.data_dir, self.certs);
         options.admission = self.admission;
         Ok(run(options, shutdown).await?)
-    }
-}
-
-fn look_for_port(bind: SocketAddr) -> Result<(), CliError> {
-    match UdpSocket::bind(bind) {
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Err(BindError::InUse { addr: bind }.into())
-        }
-        // Any other trouble is told when the port is bound in earnest.
-        _ => Ok(()),
     }
 }
 

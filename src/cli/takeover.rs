@@ -2,6 +2,7 @@
 //! ours.
 
 use std::fs;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use rustix::process::{Pid, Signal, getuid, kill_process};
 use super::error::{CliError, Exit};
 use super::wait;
 use crate::lock::{self, Holder, HolderState};
+use crate::transport::BindError;
 
 /// How long the holder has to stop by itself before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,6 +42,19 @@ pub fn in_use(dir: &Path, holder: &Holder) -> CliError {
     error
         .detail("holder", format!("process {pid}, {state}"))
         .help(help)
+}
+
+/// Whether a daemon could bind `bind`, asked before it makes anything. The holder of its folder `dir`
+/// is the better answer, if there is one: it is who has the port.
+pub fn look_for_port(bind: SocketAddr, dir: &Path) -> Result<(), CliError> {
+    match UdpSocket::bind(bind) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let holder = lock::holder(dir).map(|holder| in_use(dir, &holder));
+            Err(holder.unwrap_or_else(|| BindError::InUse { addr: bind }.into()))
+        }
+        // Any other trouble is told when the port is bound in earnest.
+        _ => Ok(()),
+    }
 }
 
 /// Ends the holder of `dir`, if there is one: politely, then not. Only a process of the same user

@@ -57,7 +57,8 @@ impl Stage {
         let (port, base) = free_ports().map_err(failed("there is no free UDP port"))?;
         let config = serde_json::json!({
             "indexing_server": { "ip": "127.0.0.1", "port": port },
-            "peer_node": { "ip": "127.0.0.1", "base_port": base },
+            // The smallest segments: room for a few messages is prepared and searched faster.
+            "peer_node": { "ip": "127.0.0.1", "base_port": base, "segment_bytes": 1 << 20 },
         });
         let text = format!("{config:#}\n");
         fs::write(folder.path.join("config.json"), text)
