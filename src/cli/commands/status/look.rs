@@ -136,11 +136,11 @@ fn identity(client: &Client, name: &PeerName) -> Line {
 fn index_detail(status: &IndexStatusReply, now: UnixMicros) -> String {
     let up = Duration::from_micros(u64::try_from(now.0 - status.started.0).unwrap_or(0));
     format!(
-        "version {}, up {}, {} of {} live, {}, {}",
+        "version {}, up {}, {} of {} peers live, {}, {}",
         status.version,
         units::age(up),
         status.live,
-        units::count(status.peers, "peer"),
+        status.peers,
         units::count(status.topics, "topic"),
         units::count(status.subscriptions, "subscription")
     )
