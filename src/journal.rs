@@ -5,8 +5,8 @@
 //! - An outcome is given only after the command's effect is synced; readers see it no earlier.
 //! - After a failed write or sync nothing is acknowledged any more, ever ([`FatalError`]).
 //! - What was acknowledged is there after a crash at any instant. A flipped bit is found by checksum
-//!   and refused; it is never served and never silently dropped (see [`recovery`] for the one
-//!   exception, and docs/JOURNAL.md).
+//!   and refused; it is never served and never silently dropped (docs/JOURNAL.md names the one
+//!   exception).
 //! - A full disk refuses appends; reads, positions, trims and tombstones go on.
 //!
 //! It must not know QUIC, the index, or who reads; positions are keyed values to it.
@@ -17,13 +17,14 @@
 //! | `layout`, `record`, `footer`, `checkpoint`, `names` | formats, see docs/JOURNAL.md |
 //! | `table`, `traffic`, `dedupe` | pure decisions: topics, epochs, producers, positions, retention |
 //! | `queue`, `writer`, `space` | the write path: bounded queue, group commit, space made ready ahead |
-//! | `view`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
+//! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
 //! | `keeper` | footers, checkpoints, recycling, behind everybody's back |
-//! | `recovery`, `replay`, `scan` | opening a folder |
+//! | `recovery`, `replay`, `later`, `continuity`, `scan` | opening a folder |
 //! | [`lock`] | one process at a time |
 
 mod checkpoint;
 mod command;
+mod continuity;
 mod dedupe;
 mod disk;
 mod error;
@@ -32,23 +33,28 @@ pub mod faulty;
 mod footer;
 mod index;
 mod keeper;
+mod later;
 mod layout;
 pub mod lock;
 mod names;
+mod options;
 mod queue;
 mod reader;
+mod recent;
 mod record;
-pub mod recovery;
+mod recovery;
 mod replay;
+mod report;
 mod scan;
+mod slice;
 mod space;
 mod stats;
 mod table;
+mod tail;
 mod traffic;
 mod view;
 mod writer;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -61,10 +67,11 @@ use tokio::sync::oneshot;
 pub use command::{Appended, Command, CompletionQueue, Done, Outcome, Refusal, Stopped};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{FatalError, OpenError, ReadError};
-pub use recovery::{DamageReport, RecoveryReport};
+pub use options::{Hooks, OnCommit, OnFatal, Options};
+pub use report::{DamageReport, RecoveryReport};
+pub use slice::{CachedRead, Slice, TopicStat};
 pub use stats::JournalStats;
 pub use table::{HostedTopic, Position, PositionKey};
-pub use view::{CachedRead, Slice, TopicStat};
 
 use crate::clock;
 use crate::limits;
@@ -77,75 +84,6 @@ use stats::Counters;
 use table::Table;
 use view::View;
 use writer::Writer;
-
-/// How a journal is to be run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The folder; made if it is not there.
-    pub dir: PathBuf,
-    /// Bytes after which a segment is sealed; [`limits::SEGMENT_BYTES`] by default.
-    pub segment_bytes: u64,
-    /// Bytes made ready at once; [`limits::EXTENT_BYTES`] by default.
-    pub extent_bytes: u64,
-    /// Bytes of recent groups kept in memory; [`limits::TAIL_CACHE_BYTES`] by default.
-    pub tail_cache_bytes: usize,
-    /// Bytes of journal after which a checkpoint is written, or [`limits::CHECKPOINT_RATIO`] times
-    /// the size of the last one if that is more; one segment by default.
-    pub checkpoint_bytes: u64,
-    /// Bytes of one group commit; [`limits::GROUP_BYTES`] by default.
-    pub group_bytes: usize,
-    /// Bytes of commands that may wait; [`limits::JOURNAL_QUEUE_BYTES`] by default.
-    pub queue_bytes: usize,
-    /// The file layer.
-    pub disk: Arc<dyn Disk>,
-}
-
-impl Options {
-    /// The defaults, on the real disk.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Options {
-            dir: dir.into(),
-            segment_bytes: limits::SEGMENT_BYTES,
-            extent_bytes: limits::EXTENT_BYTES,
-            tail_cache_bytes: limits::TAIL_CACHE_BYTES,
-            checkpoint_bytes: limits::SEGMENT_BYTES,
-            group_bytes: limits::GROUP_BYTES,
-            queue_bytes: limits::JOURNAL_QUEUE_BYTES,
-            disk: Arc::new(RealDisk),
-        }
-    }
-}
-
-/// See [`Hooks::on_commit`].
-pub type OnCommit = Box<dyn Fn(&[TopicId]) + Send + Sync>;
-/// See [`Hooks::on_fatal`].
-pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
-
-/// Whom the journal tells.
-pub struct Hooks {
-    /// Called on the writer's thread once after each synced group with the topics whose end rose,
-    /// each once. Must be quick.
-    pub on_commit: OnCommit,
-    /// Called once when a write or sync failed. The journal is stopped for good; the process should
-    /// exit.
-    pub on_fatal: OnFatal,
-}
-
-impl Default for Hooks {
-    /// Nobody is told.
-    fn default() -> Self {
-        Hooks {
-            on_commit: Box::new(|_| {}),
-            on_fatal: Box::new(|_| {}),
-        }
-    }
-}
-
-impl fmt::Debug for Hooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hooks")
-    }
-}
 
 /// What the threads share.
 #[derive(Debug)]

@@ -166,6 +166,9 @@ pub const EXTENT_BYTES: u64 = 8 << 20;
 pub const EXTENTS_AHEAD: u64 = 2;
 /// Extents kept back for positions, trims and tombstones when the disk is full.
 pub const EXTENTS_RESERVED: u64 = 1;
+/// Bytes of a group from which a writer that waits for space is in a hurry: below it the time of a
+/// sync matters more than that of the data.
+pub const HURRY_BYTES: u64 = 256 << 10;
 /// Extents that are not zeroed after the writer has caught up with their preparer: enough that a
 /// stream of large groups stays unhindered, few enough that single appends soon find zeroed space.
 pub const HURRIED_EXTENTS: u32 = 16;

@@ -358,8 +358,15 @@ impl IoThread {
         mut key_known: watch::Receiver<Option<Fingerprint>>,
         stopping: watch::Receiver<bool>,
     ) {
+        let known = async {
+            match key_known.wait_for(Option::is_some).await {
+                Ok(key) => *key,
+                // The control side has ended and says why; this one waits to be told to stop.
+                Err(_) => std::future::pending().await,
+            }
+        };
         let key = tokio::select! {
-            key = key_known.wait_for(Option::is_some) => key.ok().and_then(|key| *key),
+            key = known => key,
             () = becomes_true(stopping.clone()) => None,
         };
         let Some(index) = key else { return };

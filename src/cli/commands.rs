@@ -16,7 +16,7 @@ pub mod topic;
 
 use super::args::Command;
 use super::context::{Context, Logs};
-use super::error::{CliError, Exit};
+use super::error::CliError;
 
 /// How a command logs.
 pub fn logs_of(command: &Command) -> Logs {
@@ -50,13 +50,4 @@ pub async fn run(ctx: &Context, command: Command) -> Result<(), CliError> {
         Command::Config(command) => config::run(ctx, command).await,
         Command::Completions(args) => completions::run(&args),
     }
-}
-
-/// A command whose parts are not joined together yet.
-fn unbuilt(command: &str) -> CliError {
-    CliError::new(
-        "unsupported",
-        Exit::Other,
-        format!("`waypost {command}` does not work yet in this version"),
-    )
 }

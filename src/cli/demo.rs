@@ -34,10 +34,12 @@ pub async fn run(ctx: &Context, keep: bool) -> Result<(), CliError> {
     let script = Script::new(ctx.output);
     let mut stage = Stage::new(keep)?;
     // Whichever way this ends, dropping the stage kills what still runs.
-    tokio::select! {
-        played = play(&script, &mut stage) => played?,
-        () = shutdown => return Err(interrupted()),
-    }
+    let played = tokio::select! {
+        played = play(&script, &mut stage) => played,
+        () = shutdown => Err(interrupted()),
+    };
+    stage.keep_log()?;
+    played?;
     let took = clock::mono_now().since(began);
     script.end(took, stage.kept().as_deref())
 }

@@ -161,3 +161,60 @@ pub fn own_name(client: &Client) -> Result<PeerName, CliError> {
     let name = client.name().cloned();
     name.ok_or_else(|| CliError::new("internal", Exit::Other, "the client has no name"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::{Output, OutputFormat};
+    use crate::config::Config;
+
+    fn context(folder: &std::path::Path) -> Context {
+        Context {
+            config: Config::parse("{}", &folder.join("config.json")).unwrap(),
+            output: Output {
+                format: OutputFormat::Table,
+            },
+            timeout: None,
+            index_typed: false,
+        }
+    }
+
+    #[test]
+    fn a_refused_identity_learns_the_exact_command_and_its_key_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = context(folder.path());
+        let certs = ctx.config.certs_dir();
+        let key = Identity::load_or_create(&certs, "7")
+            .unwrap()
+            .0
+            .fingerprint();
+
+        let code = ErrorCode::NotAdmitted.text();
+        let error = ctx.with_identity(CliError::new(code, Exit::Refused, "not admitted"));
+        let command = format!("waypost index admit 7 {key}");
+        assert!(error.to_string().ends_with(&command), "{error}");
+
+        let code = ErrorCode::IdentityMismatch.text();
+        let error = CliError::new(code, Exit::Refused, "bound").detail("found", key);
+        let error = ctx.with_identity(error).to_string();
+        assert!(error.ends_with("certs/7.key.pem"), "{error}");
+
+        let other = CliError::new("x", Exit::Other, "y");
+        assert_eq!(ctx.with_identity(other.clone()), other);
+    }
+
+    #[test]
+    fn only_the_holder_of_the_key_is_operator() {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = context(folder.path());
+        let Err(error) = ctx.operator_client() else {
+            panic!("there is no key");
+        };
+        assert!(
+            error
+                .to_string()
+                .contains("its operator is who holds its key"),
+            "{error}"
+        );
+    }
+}

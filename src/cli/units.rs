@@ -126,6 +126,14 @@ pub fn age(duration: Duration) -> String {
     }
 }
 
+/// A count with its noun: `1 topic`, `2 topics`.
+pub fn count(n: u64, noun: &str) -> String {
+    match n {
+        1 => format!("1 {noun}"),
+        n => format!("{n} {noun}s"),
+    }
+}
+
 /// A time for programs: RFC 3339 with microseconds.
 pub fn rfc3339(time: UnixMicros) -> String {
     match jiff::Timestamp::from_microsecond(time.0) {

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::Options;
@@ -14,68 +13,15 @@ use super::footer::{self, Footer};
 use super::index::{IndexEntry, Place, SegmentIndex, select};
 use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, FIRST_ENTRY};
 use super::names;
+use super::recent::Recent;
 use super::record::kind;
 use super::recovery::read_all;
 use super::scan::{self, At};
-use super::view::{CachedRead, Located, Slice, View};
+use super::slice::{CachedRead, Slice, range_check};
+use super::view::{Located, View};
 use crate::limits;
 use crate::types::{Offset, TopicId};
 use crate::wire::batch;
-
-/// Something open, and when it was last used.
-#[derive(Debug)]
-struct Kept<T> {
-    value: T,
-    bytes: usize,
-    used: u64,
-}
-
-/// Things by segment, the least recently used of which go when there are too many.
-#[derive(Debug)]
-struct Recent<T> {
-    kept: HashMap<u64, Kept<T>>,
-    bytes: usize,
-    budget: usize,
-    clock: u64,
-}
-
-impl<T: Clone> Recent<T> {
-    fn new(budget: usize) -> Recent<T> {
-        Recent {
-            kept: HashMap::new(),
-            bytes: 0,
-            budget,
-            clock: 0,
-        }
-    }
-
-    fn get(&mut self, segment: u64) -> Option<T> {
-        self.clock += 1;
-        let kept = self.kept.get_mut(&segment)?;
-        kept.used = self.clock;
-        Some(kept.value.clone())
-    }
-
-    fn put(&mut self, segment: u64, value: T, bytes: usize) {
-        self.remove(segment);
-        let used = self.clock;
-        self.bytes += bytes;
-        self.kept.insert(segment, Kept { value, bytes, used });
-        while self.bytes > self.budget && self.kept.len() > 1 {
-            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used);
-            let Some(oldest) = oldest.map(|(segment, _)| *segment) else {
-                break;
-            };
-            self.remove(oldest);
-        }
-    }
-
-    fn remove(&mut self, segment: u64) {
-        if let Some(kept) = self.kept.remove(&segment) {
-            self.bytes -= kept.bytes;
-        }
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -314,7 +260,7 @@ fn check(
             false => Ok(Some(std::mem::replace(slice, empty(from, end)))),
         };
     }
-    match super::view::range_check(from, start, end) {
+    match range_check(from, start, end) {
         Some(CachedRead::Gone { start }) if slice.batches.is_empty() => {
             Err(ReadError::Gone { topic, from, start })
         }

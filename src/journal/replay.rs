@@ -1,21 +1,22 @@
 //! Replaying segments into a table and a view, and judging what does not fit.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
 use super::Options;
 use super::checkpoint::{Loaded, LoadedTopic};
+use super::continuity::Continuity;
 use super::error::OpenError;
 use super::index::{Place, SegmentIndex};
+use super::later::{Kept, Later, cached};
 use super::layout::{EntryHeader, FIRST_ENTRY, LAST_OF_GROUP, topic_mark};
 use super::names;
 use super::record::{Record, kind};
-use super::recovery::{DamageReport, Found, RecoveryReport, Tail, is_blank, listed, read_segment};
-use super::scan::{At, Bytes};
+use super::recovery::{Found, Tail, listed};
+use super::report::{DamageReport, RecoveryReport};
+use super::scan::{At, Bytes, struck_headers};
 use super::table::{HostedTopic, Table};
 use super::view::{Effect, SegmentInfo, View};
 use crate::limits;
@@ -58,15 +59,7 @@ pub(super) struct Replay<'a> {
     pending: Vec<(u64, Record, Place)>,
     /// Where the group that is being read begins.
     group_at: u64,
-    /// For each topic met: the end of its last batch in the segments.
-    ends: HashMap<TopicId, Offset>,
-    /// Holes between batches, by topic. They count at the end of the replay: a tombstone that
-    /// follows takes them back.
-    holes: HashMap<TopicId, Vec<(Offset, Offset)>>,
-    /// Topics whose loss was accepted: whatever comes next continues them.
-    accepted: HashSet<TopicId>,
-    /// Topics that damage may have cut short.
-    doubted: HashSet<TopicId>,
+    continuity: Continuity,
     finished: BTreeMap<u64, Arc<SegmentIndex>>,
     quarantined: BTreeSet<u64>,
     has_footer: BTreeSet<u64>,
@@ -95,10 +88,7 @@ impl<'a> Replay<'a> {
             },
             pending: Vec::new(),
             group_at: FIRST_ENTRY,
-            ends: HashMap::new(),
-            holes: HashMap::new(),
-            accepted: HashSet::new(),
-            doubted: HashSet::new(),
+            continuity: Continuity::default(),
             finished: BTreeMap::new(),
             quarantined: BTreeSet::new(),
             has_footer: BTreeSet::new(),
@@ -141,7 +131,7 @@ impl<'a> Replay<'a> {
             let first = topic.spans.iter().find(|s| s.segment >= self.from_segment);
             // Where the segments to be replayed must take the topic up.
             if let Some(end) = last.map(|s| s.end).or(first.map(|s| s.base)) {
-                self.ends.insert(*id, end);
+                self.continuity.begin(*id, end);
             }
         }
     }
@@ -159,7 +149,7 @@ impl<'a> Replay<'a> {
             torn_end: FIRST_ENTRY,
             from_group: self.chain.group,
         };
-        let next = RefCell::new(None);
+        let next = Kept::new(None);
         for (at, segment) in found.iter().enumerate() {
             let bytes = cached(self.options, segment, &next)?;
             self.report.scanned_bytes += bytes.data.len() as u64;
@@ -322,7 +312,7 @@ impl<'a> Replay<'a> {
         if !told && let Record::Batch(header) = &record {
             self.revive(header, place);
         }
-        self.check_continuity(&record, told);
+        self.continuity.note(&record, told, &self.table);
         if told {
             match &record {
                 Record::Batch(header) => {
@@ -365,36 +355,6 @@ impl<'a> Replay<'a> {
         });
     }
 
-    /// A batch must begin where its topic's last one ended; what lies between is lost.
-    fn check_continuity(&mut self, record: &Record, told: bool) {
-        match record {
-            Record::Batch(header) => {
-                let id = header.topic;
-                let accepted = self.accepted.remove(&id);
-                let known = self.ends.get(&id).copied();
-                let known = known.or_else(|| if told { None } else { self.table.end(&id) });
-                if let Some(end) = known.filter(|end| *end < header.base && !accepted) {
-                    self.hole(id, end, header.base);
-                }
-                self.ends.insert(id, header.end());
-                self.doubted.remove(&id);
-            }
-            Record::Forget(id) => {
-                self.ends.insert(*id, Offset::FIRST);
-                self.holes.remove(id);
-                self.doubted.remove(id);
-                self.accepted.remove(id);
-            }
-            Record::AcceptLoss(id, _) => {
-                self.ends.remove(id);
-                self.holes.remove(id);
-                self.doubted.remove(id);
-                self.accepted.insert(*id);
-            }
-            _ => {}
-        }
-    }
-
     /// Records damage of a segment's bytes and whom it may have struck.
     fn damage(&mut self, segment: &Found, bytes: &Bytes, from: u64, to: u64) {
         self.quarantined.insert(segment.sequence);
@@ -413,7 +373,7 @@ impl<'a> Replay<'a> {
             Some(headers) => headers.iter().for_each(|header| self.doubt_marked(header)),
             // The footer knows every topic of the segment and its end.
             None if segment.footer.is_some() => {}
-            None => self.doubted.extend(self.table.topics.keys().copied()),
+            None => self.continuity.doubt(self.table.topics.keys().copied()),
         }
     }
 
@@ -424,7 +384,7 @@ impl<'a> Replay<'a> {
         }
         let ids = self.table.topics.keys();
         let struck = ids.filter(|id| topic_mark(id) == header.topic);
-        self.doubted.extend(struck.copied());
+        self.continuity.doubt(struck.copied());
     }
 
     fn report(&mut self, damage: DamageReport) {
@@ -444,12 +404,8 @@ impl<'a> Replay<'a> {
     /// A segment is done: its footer, if it has one, tells what should have been in it.
     fn seal(&mut self, segment: &Found) {
         let ends = segment.footer.iter().flat_map(|footer| footer.ends());
-        for (id, end) in ends.collect::<Vec<_>>() {
-            let known = self.ends.get(&id).copied().or_else(|| self.table.end(&id));
-            if let Some(seen) = known.filter(|seen| *seen < end && !self.accepted.contains(&id)) {
-                self.hole(id, seen, end);
-                self.ends.insert(id, end);
-            }
+        for (id, end) in ends {
+            self.continuity.reach(id, end, &self.table);
         }
         if segment.footer.is_some() {
             self.has_footer.insert(segment.sequence);
@@ -471,34 +427,14 @@ impl<'a> Replay<'a> {
             });
             self.chain.group = self.must_reach;
         }
-        let lost: Vec<_> = self
-            .loaded
-            .iter()
-            .filter(|(id, topic)| {
-                let replayed = topic
-                    .spans
-                    .last()
-                    .is_some_and(|s| s.segment >= self.from_segment);
-                replayed && !self.accepted.contains(*id)
-            })
-            .filter_map(|(id, _)| {
-                let end = self.table.end(id)?;
-                let seen = self.ends.get(id).copied()?;
-                (seen < end).then_some((*id, seen, end))
-            })
-            .collect();
-        for (id, seen, end) in lost {
-            self.hole(id, seen, end);
-        }
-        for (id, holes) in std::mem::take(&mut self.holes) {
-            for (from, to) in holes {
-                self.table.damage(&id, from, to);
+        for (id, topic) in &self.loaded {
+            let last = topic.spans.last();
+            if let Some(end) = self.table.end(id)
+                && last.is_some_and(|span| span.segment >= self.from_segment)
+            {
+                self.continuity.reach(*id, end, &self.table);
             }
         }
-    }
-
-    fn hole(&mut self, id: TopicId, from: Offset, to: Offset) {
-        self.holes.entry(id).or_default().push((from, to));
     }
 
     /// Sets the view right after the replay: `segments` lie in the folder.
@@ -517,13 +453,7 @@ impl<'a> Replay<'a> {
             }
         }
         self.check_files(segments);
-        for id in std::mem::take(&mut self.doubted) {
-            if self.table.topics.contains_key(&id) {
-                self.table.suspect(&id);
-                self.report.suspect.push(id);
-            }
-        }
-        self.report.suspect.sort_unstable();
+        self.report.suspect = self.continuity.settle(&mut self.table);
         for sequence in &self.quarantined {
             if let Some(info) = self.view.segments.get_mut(sequence) {
                 info.quarantined = true;
@@ -587,80 +517,9 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The headers of the entries between two places, if all of them are true and only bodies are not.
-fn struck_headers(bytes: &Bytes, from: u64, to: u64) -> Option<Vec<EntryHeader>> {
-    let mut headers = Vec::new();
-    let mut at = from;
-    while at < to {
-        let (At::BadBody(header) | At::Entry(header, _)) = bytes.at(at) else {
-            return None;
-        };
-        headers.push(header);
-        at += header.total();
-    }
-    (at == to).then_some(headers)
-}
-
 enum End {
     /// The log goes on in the next segment.
     Sealed,
     /// The log ends at `position`; up to `torn_end` lies what has to be zeroed.
     Log { position: u64, torn_end: u64 },
-}
-
-/// A segment's bytes, kept until the next one is asked for: a segment is looked at from the end of
-/// the one before, and then replayed.
-fn cached(
-    options: &Options,
-    found: &Found,
-    kept: &RefCell<Option<(u64, Rc<Bytes>)>>,
-) -> Result<Rc<Bytes>, OpenError> {
-    if let Some((sequence, bytes)) = &*kept.borrow()
-        && *sequence == found.sequence
-    {
-        return Ok(bytes.clone());
-    }
-    let bytes = Rc::new(read_segment(options, found)?);
-    *kept.borrow_mut() = Some((found.sequence, bytes.clone()));
-    Ok(bytes)
-}
-
-/// The segments after the one at hand.
-struct Later<'a> {
-    options: &'a Options,
-    found: &'a [Found],
-    next: &'a RefCell<Option<(u64, Rc<Bytes>)>>,
-}
-
-impl Later<'_> {
-    /// Whether any of them holds, or may have held, a whole entry of a group above `group`.
-    fn has_later(&self, group: u64) -> Result<bool, OpenError> {
-        for (at, found) in self.found.iter().enumerate() {
-            if found.generation.is_none() {
-                // Nobody can read it any more; only emptiness would show that nothing is lost.
-                if !is_blank(self.options, found)? {
-                    return Ok(true);
-                }
-                continue;
-            }
-            let bytes = match at {
-                0 => cached(self.options, found, self.next)?,
-                _ => Rc::new(read_segment(self.options, found)?),
-            };
-            if bytes.has_later(FIRST_ENTRY, group) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether the next segment begins with the group.
-    fn begin_with(&self, group: u64) -> Result<bool, OpenError> {
-        let Some(next) = self.found.first() else {
-            return Ok(false);
-        };
-        let bytes = cached(self.options, next, self.next)?;
-        let first = bytes.at(FIRST_ENTRY);
-        Ok(matches!(first, At::Entry(header, _) if header.group == group))
-    }
 }

@@ -2,6 +2,9 @@
 
 use super::layout::{ENTRY_HEADER_BYTES, EntryHeader};
 
+/// A block of space that was never written.
+static ZEROS: [u8; 4096] = [0; 4096];
+
 /// What stands at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum At<'a> {
@@ -70,7 +73,38 @@ impl Bytes {
             .max(from)
     }
 
-    fn places(&self, from: u64) -> impl Iterator<Item = u64> {
-        (from..self.data.len() as u64).step_by(8)
+    /// Where an entry may start: every 8 bytes, except in blocks of zeros, of which space that was
+    /// made ready and not yet written consists. A header that starts at the very end of such a
+    /// block could begin with zeros, so the last places of a block are never left out.
+    fn places(&self, from: u64) -> impl Iterator<Item = u64> + '_ {
+        let end = self.data.len() as u64;
+        let mut next = from;
+        std::iter::from_fn(move || {
+            if next.is_multiple_of(ZEROS.len() as u64) && self.is_zero_block(next) {
+                next += (ZEROS.len() - ENTRY_HEADER_BYTES) as u64;
+            }
+            let place = next;
+            next += 8;
+            (place < end).then_some(place)
+        })
     }
+
+    fn is_zero_block(&self, at: u64) -> bool {
+        let at = at as usize;
+        self.data.get(at..at + ZEROS.len()) == Some(&ZEROS[..])
+    }
+}
+
+/// The headers of the entries between two places, if all of them are true and only bodies are not.
+pub(super) fn struck_headers(bytes: &Bytes, from: u64, to: u64) -> Option<Vec<EntryHeader>> {
+    let mut headers = Vec::new();
+    let mut at = from;
+    while at < to {
+        let (At::BadBody(header) | At::Entry(header, _)) = bytes.at(at) else {
+            return None;
+        };
+        headers.push(header);
+        at += header.total();
+    }
+    (at == to).then_some(headers)
 }

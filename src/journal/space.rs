@@ -130,14 +130,12 @@ impl Space {
                 state.wanted = 0;
                 return Ok(self.scarce(&state));
             }
-            let end = state.position + bytes;
-            let fits = end <= self.limit(&state, bytes);
+            let (fits, here, there) = self.room(&state, bytes);
+            let reserve = self.reserve_bytes();
+            // Appends never touch the reserve, so it is whole when the disk is found to be full.
             let ready = match fits {
-                true => state.active.ready >= end,
-                false => state
-                    .next
-                    .as_ref()
-                    .is_some_and(|next| next.ready >= FIRST_ENTRY + bytes),
+                true => here >= bytes && here + there >= bytes + reserve,
+                false => there >= bytes + reserve,
             };
             if ready {
                 state.wanted = 0;
@@ -148,25 +146,32 @@ impl Space {
                 });
             }
             state.wanted = bytes;
-            state.hurried = limits::HURRIED_EXTENTS;
+            if bytes >= limits::HURRY_BYTES {
+                state.hurried = limits::HURRIED_EXTENTS;
+            }
             self.to_preparer.notify_one();
             self.to_writer.wait(&mut state);
         }
     }
 
+    fn reserve_bytes(&self) -> u64 {
+        self.extent_bytes * limits::EXTENTS_RESERVED
+    }
+
+    /// Whether a group fits into the active segment, and the bytes that are ready there and in the
+    /// next one.
+    fn room(&self, state: &State, bytes: u64) -> (bool, u64, u64) {
+        let limit = self.limit(state, bytes);
+        let fits = state.position + bytes <= limit;
+        let here = state.active.ready.min(limit).saturating_sub(state.position);
+        let next = state.next.as_ref();
+        (fits, here, next.map_or(0, |next| next.ready - FIRST_ENTRY))
+    }
+
     /// Room on a full disk: appends leave one extent untouched.
     fn scarce(&self, state: &State) -> Room {
-        let here = state
-            .active
-            .ready
-            .min(self.segment_bytes)
-            .saturating_sub(state.position);
-        let there = state
-            .next
-            .as_ref()
-            .map_or(0, |next| next.ready - FIRST_ENTRY);
-        let reserve = self.extent_bytes * limits::EXTENTS_RESERVED;
-        let appends = (here + there).saturating_sub(reserve);
+        let (_, here, there) = self.room(state, 0);
+        let appends = (here + there).saturating_sub(self.reserve_bytes());
         let roll = here < SMALL_ENTRY_BYTES && there > 0;
         let all = if roll { there } else { here };
         Room {
@@ -222,45 +227,40 @@ impl Space {
     /// What the preparer has to do. Pure.
     fn job(&self, state: &State) -> Job {
         let wanted = state.wanted;
+        let (fits, here, _) = self.room(state, wanted);
+        let need = wanted + self.reserve_bytes();
         let limit = self.limit(state, wanted);
-        let fits = state.position + wanted <= limit;
-        let here = (state.position + self.ahead().max(if fits { wanted } else { 0 })).min(limit);
         let active = &state.active;
-        if active.ready < here {
-            let to = (active.ready + self.extent_bytes).min(limit);
-            let file = active.file.clone();
+        let goal = (state.position + self.ahead().max(if fits { need } else { 0 })).min(limit);
+        if active.ready < goal {
             return Job::Extend {
                 next: false,
-                file,
+                file: active.file.clone(),
                 from: active.ready,
-                to,
+                to: (active.ready + self.extent_bytes).min(limit),
             };
         }
-        let missing = (state.position + self.ahead()).saturating_sub(active.ready);
-        let there = missing.max(if fits { 0 } else { wanted });
-        if there == 0 {
-            return Job::Wait;
-        }
+        // What the group at hand needs there, and what is to lie ahead, for which one segment will do.
+        let need = if fits {
+            need.saturating_sub(here)
+        } else {
+            need
+        };
+        let ahead = self.ahead().saturating_sub(here);
+        let goal = FIRST_ENTRY + need.max(ahead.min(self.segment_bytes - FIRST_ENTRY));
         match &state.next {
+            _ if goal == FIRST_ENTRY => Job::Wait,
             None => Job::Make {
                 sequence: active.sequence + 1,
                 free: state.free.last().copied(),
                 bytes: self.extent_bytes,
             },
-            Some(next) if next.ready < FIRST_ENTRY + there => {
-                let limit = self.segment_bytes.max(FIRST_ENTRY + wanted);
-                let to = (next.ready + self.extent_bytes).min(limit);
-                if to <= next.ready {
-                    return Job::Wait;
-                }
-                let file = next.file.clone();
-                Job::Extend {
-                    next: true,
-                    file,
-                    from: next.ready,
-                    to,
-                }
-            }
+            Some(next) if next.ready < goal => Job::Extend {
+                next: true,
+                file: next.file.clone(),
+                from: next.ready,
+                to: (next.ready + self.extent_bytes).min(self.segment_bytes.max(goal)),
+            },
             Some(_) => Job::Wait,
         }
     }

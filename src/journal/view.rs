@@ -9,33 +9,10 @@ use hashbrown::HashMap;
 
 use super::index::{Place, SegmentIndex, Selected};
 use super::record::Record;
+use super::slice::{CachedRead, Slice, TopicStat, range_check};
 use super::table::{HostedTopic, Position, PositionKey, Table};
+use super::tail::{Cached, CachedGroup, Tail};
 use crate::types::{Offset, TopicId, TopicName, TopicSettings, UnixMicros};
-
-/// A topic as its host reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicStat {
-    /// Its id.
-    pub id: TopicId,
-    /// Its name.
-    pub name: TopicName,
-    /// What the owner has set.
-    pub settings: TopicSettings,
-    /// The grant under which this peer hosts it.
-    pub grant: u32,
-    /// Offset of the earliest message kept.
-    pub start: Offset,
-    /// The offset that the next message gets.
-    pub end: Offset,
-    /// Bytes of the batches kept.
-    pub bytes: u64,
-    /// Time of the last append.
-    pub last_append: Option<UnixMicros>,
-    /// Ranges that cannot be read.
-    pub damaged: Vec<(Offset, Offset)>,
-    /// Damage may have taken messages at the end; appends are refused until the loss is accepted.
-    pub suspect: bool,
-}
 
 /// A topic's batches within one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +20,6 @@ pub(super) struct Span {
     pub(super) segment: u64,
     pub(super) base: Offset,
     pub(super) end: Offset,
-}
-
-/// A batch in the tail cache.
-#[derive(Debug, Clone, Copy)]
-struct Cached {
-    base: Offset,
-    end: Offset,
-    /// Which cached group.
-    group: u64,
-    /// Where in the group's buffer.
-    at: u32,
-    length: u32,
 }
 
 /// What is seen of a topic with messages or positions.
@@ -110,65 +75,6 @@ pub(super) struct Effect {
     pub(super) kept: u64,
 }
 
-/// A group's buffer as the cache keeps it.
-#[derive(Debug)]
-struct CachedGroup {
-    buffer: Bytes,
-    topics: Vec<TopicId>,
-}
-
-impl CachedGroup {
-    fn cost(&self) -> usize {
-        self.buffer.len() + self.topics.len() * (size_of::<Cached>() + size_of::<TopicId>())
-    }
-}
-
-/// Recent groups, the oldest first.
-#[derive(Debug, Default)]
-struct Tail {
-    groups: VecDeque<CachedGroup>,
-    /// Number of the first group in `groups`.
-    first: u64,
-    bytes: usize,
-}
-
-/// The answer of [`super::Journal::read_cached`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CachedRead {
-    /// Batches from memory.
-    Hit(Slice),
-    /// There are such messages, on the disk.
-    Miss,
-    /// `from` is the end: nothing yet.
-    End {
-        /// The end.
-        end: Offset,
-    },
-    /// `from` lies below the earliest message kept.
-    Gone {
-        /// Offset of the earliest message.
-        start: Offset,
-    },
-    /// `from` lies beyond the end.
-    OutOfRange {
-        /// The end.
-        end: Offset,
-    },
-    /// No such topic.
-    Unknown,
-}
-
-/// Whole batches of one topic, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slice {
-    /// Each exactly one batch with the host's fields set.
-    pub batches: Vec<Bytes>,
-    /// The offset to go on from.
-    pub next: Offset,
-    /// The topic's end at the time.
-    pub end: Offset,
-}
-
 /// Where messages from some offset on are to be found.
 #[derive(Debug)]
 pub(super) enum Located {
@@ -206,7 +112,7 @@ impl View {
         budget: usize,
     ) -> Vec<Bytes> {
         self.group = group;
-        let number = self.tail.first + self.tail.groups.len() as u64;
+        let number = self.tail.next();
         let start = effects.first().map_or(0, |effect| effect.place.position);
         let mut topics = Vec::new();
         for effect in effects {
@@ -232,22 +138,14 @@ impl View {
             info.end = self.active.end;
         }
         if !topics.is_empty() {
-            let cached = CachedGroup { buffer, topics };
-            self.tail.bytes += cached.cost();
-            self.tail.groups.push_back(cached);
+            self.tail.push(CachedGroup { buffer, topics });
         }
         self.evict(budget)
     }
 
     fn evict(&mut self, budget: usize) -> Vec<Bytes> {
         let mut evicted = Vec::new();
-        while self.tail.bytes > budget {
-            let Some(group) = self.tail.groups.pop_front() else {
-                break;
-            };
-            let number = self.tail.first;
-            self.tail.first += 1;
-            self.tail.bytes -= group.cost();
+        while let Some((number, group)) = self.tail.pop_over(budget) {
             for topic in &group.topics {
                 if let Some(log) = self.log_mut(topic)
                     && log.recent.front().is_some_and(|c| c.group == number)
@@ -540,20 +438,14 @@ impl View {
             let fits = bytes == 0 || bytes + cached.length as usize <= max_bytes;
             // A hole in the cache ends the slice; the next read goes to the disk.
             let joins = cached.base <= slice.next;
-            let Some(group) = self
-                .tail
-                .groups
-                .get((cached.group - self.tail.first) as usize)
-            else {
-                break;
-            };
             if !fits || !joins {
                 break;
             }
-            bytes += cached.length as usize;
-            let at = cached.at as usize;
-            let range = at..at + cached.length as usize;
-            slice.batches.push(group.buffer.slice(range));
+            let Some(batch) = self.tail.slice(cached) else {
+                break;
+            };
+            bytes += batch.len();
+            slice.batches.push(batch);
             slice.next = cached.end;
         }
         CachedRead::Hit(slice)
@@ -589,19 +481,6 @@ impl View {
 
     /// Bytes held by the cache.
     pub(super) fn cached_bytes(&self) -> usize {
-        self.tail.bytes
-    }
-}
-
-/// The answers that need no message.
-pub(super) fn range_check(from: Offset, start: Offset, end: Offset) -> Option<CachedRead> {
-    if from > end {
-        Some(CachedRead::OutOfRange { end })
-    } else if from < start {
-        Some(CachedRead::Gone { start })
-    } else if from == end {
-        Some(CachedRead::End { end })
-    } else {
-        None
+        self.tail.bytes()
     }
 }

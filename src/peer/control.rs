@@ -57,6 +57,10 @@ impl Drop for Streams {
     }
 }
 
+/// How long the index's reason for ending a session may take after the session's other streams have
+/// ended; both were sent together.
+const LAST_WORD_WITHIN: Duration = Duration::from_millis(500);
+
 impl Control {
     /// Keeps the session until the index ends it for good.
     pub(super) async fn run(self) -> ControlEnd {
@@ -256,6 +260,11 @@ fn is_final(error: &ClientError) -> bool {
 }
 
 async fn next_frame(streams: &mut Streams) -> Event {
+    // A task that was joined must not be joined again, and a tick may have ended this function
+    // while it waited for the last word.
+    if streams.others.is_finished() {
+        return last_word(streams).await;
+    }
     tokio::select! {
         frame = streams.receiver.next() => match read(frame) {
             Ok(event) => event,
@@ -264,8 +273,24 @@ async fn next_frame(streams: &mut Streams) -> Event {
                 Event::Lost
             }
         },
-        _ = &mut streams.others => Event::Lost,
+        _ = &mut streams.others => last_word(streams).await,
     }
+}
+
+/// Why the other streams ended, if the index says so: its word travels on a stream of its own and
+/// may come after their ends. Missing it would make a deregistered peer knock for ever.
+async fn last_word(streams: &mut Streams) -> Event {
+    let word = async {
+        loop {
+            match read(streams.receiver.next().await) {
+                Ok(Event::Ended(end)) => return Event::Ended(end),
+                Ok(_) => {}
+                Err(_) => return Event::Lost,
+            }
+        }
+    };
+    let waited = tokio::time::timeout(LAST_WORD_WITHIN, word).await;
+    waited.unwrap_or(Event::Lost)
 }
 
 fn read(frame: Result<Option<crate::wire::Frame>, CallError>) -> Result<Event, CallError> {

@@ -113,8 +113,16 @@ impl Line {
 }
 
 impl Row for Line {
-    const HEAD: &'static [&'static str] =
-        &["peer", "state", "address", "seen", "version", "hosts", "owns", "subscribes"];
+    const HEAD: &'static [&'static str] = &[
+        "peer",
+        "state",
+        "address",
+        "seen",
+        "version",
+        "hosts",
+        "owns",
+        "subscribes",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -165,7 +173,7 @@ fn text(line: &Line, topics: &[TopicName]) -> String {
     let named: Vec<&str> = topics.iter().take(NAMED).map(TopicName::as_str).collect();
     let hosts = match (line.hosted as usize, named.len()) {
         (0, _) => "nothing".to_owned(),
-        (all, shown) if all > shown => format!("{} and more, {all} topics", named.join(", ")),
+        (all, shown) if all > shown => format!("{} and more, {all} in all", named.join(", ")),
         _ => named.join(", "),
     };
     output::fields(&[
@@ -208,8 +216,14 @@ mod tests {
     fn live_away_and_never_are_told_apart() {
         let now = UnixMicros(6_000_000);
         let cells = Line::new(info(true, 1), now).cells();
-        assert_eq!(cells, ["1", "live", "127.0.0.1:1", "now", "0.1.0", "2", "3", "4"]);
-        assert_eq!(Line::new(info(false, 1), now).cells()[1..4], ["away", "127.0.0.1:1", "5s ago"]);
+        assert_eq!(
+            cells,
+            ["1", "live", "127.0.0.1:1", "now", "0.1.0", "2", "3", "4"]
+        );
+        assert_eq!(
+            Line::new(info(false, 1), now).cells()[1..4],
+            ["away", "127.0.0.1:1", "5s ago"]
+        );
         assert_eq!(Line::new(info(false, 0), now).state(), "never hosted");
     }
 
@@ -218,6 +232,6 @@ mod tests {
         let line = Line::new(info(true, 1), UnixMicros(0));
         let topics = vec!["a".parse().unwrap(), "b".parse().unwrap()];
         assert!(text(&line, &topics).contains("hosts        a, b\n"));
-        assert!(text(&line, &topics[..1]).contains("a and more, 2 topics"));
+        assert!(text(&line, &topics[..1]).contains("a and more, 2 in all"));
     }
 }

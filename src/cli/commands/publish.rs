@@ -83,7 +83,10 @@ fn check_copies(wanted: Option<NonZeroU8>) -> Result<(), CliError> {
         Some(wanted) if wanted > COPIES => {
             let message = format!("{wanted} durable copies cannot be achieved");
             Err(CliError::new("unsupported", Exit::Usage, message)
-                .detail("expected", format!("--min-ack {COPIES}: topics are not replicated yet"))
+                .detail(
+                    "expected",
+                    format!("--min-ack {COPIES}: topics are not replicated yet"),
+                )
                 .detail("found", format!("--min-ack {wanted}"))
                 .help(format!("leave --min-ack out, or say --min-ack {COPIES}")))
         }
@@ -99,7 +102,10 @@ mod tests {
     fn copies_that_cannot_be_are_refused_at_once() {
         assert!(check_copies(None).is_ok());
         assert!(check_copies(NonZeroU8::new(1)).is_ok());
-        assert_eq!(check_copies(NonZeroU8::new(2)).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(
+            check_copies(NonZeroU8::new(2)).unwrap_err().exit(),
+            Exit::Usage
+        );
     }
 
     #[test]

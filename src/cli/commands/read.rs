@@ -139,12 +139,14 @@ impl ReadArgs {
 
 /// Reads what is new.
 pub async fn pull(ctx: &Context, args: PullArgs) -> Result<(), CliError> {
-    ctx.online(async |client| pull::run(ctx, client, &args).await).await
+    ctx.online(async |client| pull::run(ctx, client, &args).await)
+        .await
 }
 
 /// Reads messages as they come.
 pub async fn follow(ctx: &Context, args: FollowArgs) -> Result<(), CliError> {
-    ctx.online(async |client| follow::run(ctx, client, &args).await).await
+    ctx.online(async |client| follow::run(ctx, client, &args).await)
+        .await
 }
 
 #[cfg(test)]

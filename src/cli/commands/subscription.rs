@@ -105,6 +105,9 @@ fn show(ctx: &Context, lines: &[Line], waiting: &[Notice]) -> Result<(), CliErro
         return ctx.output.value(&value, String::new);
     }
     ctx.output.list(lines)?;
-    let told: String = waiting.iter().map(|notice| notices::text(notice) + "\n").collect();
+    let told: String = waiting
+        .iter()
+        .map(|notice| notices::text(notice) + "\n")
+        .collect();
     ctx.output.text(&told)
 }

@@ -60,7 +60,7 @@ impl Script {
                 CliError::new("demo", Exit::Other, format!("this does not hold: {claim}"))
                     .detail("expected", format!("{expected:?}"))
                     .detail("found", format!("{found:?}"))
-                    .help("run it again with --keep and look into its folder"),
+                    .help("run it again with --keep and look into demo.log in its folder"),
             );
         }
         self.checks.set(self.checks.get() + 1);
@@ -80,7 +80,7 @@ impl Script {
 
     /// Shows one line with who printed it.
     pub(super) fn log_line(&self, line: &LogLine) -> Result<(), CliError> {
-        let text = format!("{:<7} | {}", line.source, one_line(short(&line.text)));
+        let text = format!("{:<7} | {}", line.source, one_line(&short(&line.text)));
         self.output
             .text(&format!("   {}\n", self.paint(DIM, &text)))
     }
@@ -110,11 +110,29 @@ impl Script {
     }
 }
 
-/// A log line without its date: `15:04:05.123Z INFO  index: ...`.
-fn short(line: &str) -> &str {
-    match line.split_once('T') {
-        Some((date, rest)) if date.len() == 10 => rest,
-        _ => line,
+/// Fields that repeat what the sentence says, or are long and of no use to an audience.
+const LEFT_OUT: [&str; 7] = [
+    "peer=", "topic=", "peers=", "remote=", "from=", "address=", "key=",
+];
+
+/// A log line as `15:04:05.123 Peer 1 created topic 'x' host=1`: without its date, module and the
+/// fields that are left out; with its level if that is worth a look.
+fn short(line: &str) -> String {
+    let parts = line.split_once('T').filter(|(date, _)| date.len() == 10);
+    let parts = parts.and_then(|(_, rest)| {
+        let (time, rest) = rest.split_once("Z ")?;
+        let (level, rest) = rest.split_once(' ')?;
+        let (_module, text) = rest.split_once(": ")?;
+        Some((time, level, text))
+    });
+    let Some((time, level, text)) = parts else {
+        return line.to_owned();
+    };
+    let left_out = |word: &&str| LEFT_OUT.iter().any(|field| word.starts_with(field));
+    let words: Vec<&str> = text.split(' ').filter(|word| !left_out(word)).collect();
+    match level {
+        "INFO" => format!("{time} {}", words.join(" ")),
+        level => format!("{time} {level} {}", words.join(" ")),
     }
 }
 
@@ -124,10 +142,15 @@ mod tests {
     use crate::cli::output::OutputFormat;
 
     #[test]
-    fn the_date_goes_and_anything_else_stays() {
-        let line = "2026-11-22T15:04:05.123Z INFO  index: Peer 1 created topic 'T'";
-        assert_eq!(short(line), &line[11..]);
-        assert_eq!(short("error: The end"), "error: The end");
+    fn log_lines_are_shortened_and_anything_else_stays() {
+        let line =
+            "2026-11-22T15:04:05.123Z INFO  index: Peer 1 created topic 'T' peer=1 topic=T host=1";
+        assert_eq!(short(line), "15:04:05.123 Peer 1 created topic 'T' host=1");
+        let line = "2026-11-22T15:04:05.123Z WARN  index: Peer 1 is away peer=1 key=SHA256:x";
+        assert_eq!(short(line), "15:04:05.123 WARN Peer 1 is away");
+        for line in ["error: The end", "", "2026-11-22T15:04:05.123Z"] {
+            assert_eq!(short(line), line);
+        }
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl Stage {
         let (port, base) = free_ports().map_err(failed("there is no free UDP port"))?;
         let config = serde_json::json!({
             "indexing_server": { "ip": "127.0.0.1", "port": port },
-            "peer_node": { "ip": "127.0.0.1", "base_port": base },
+            // The smallest segments: room for a few messages is prepared and searched faster.
+            "peer_node": { "ip": "127.0.0.1", "base_port": base, "segment_bytes": 1 << 20 },
         });
         let text = format!("{config:#}\n");
         fs::write(folder.path.join("config.json"), text)
@@ -80,6 +81,20 @@ impl Stage {
     /// The folder, if it stays.
     pub(super) fn kept(&self) -> Option<PathBuf> {
         self.folder.keep.then(|| self.folder.path.clone())
+    }
+
+    /// Writes what all processes printed into the folder, if that stays.
+    pub(super) fn keep_log(&self) -> Result<(), CliError> {
+        if !self.folder.keep {
+            return Ok(());
+        }
+        let lines = self.log.lines().into_iter();
+        let text: String = lines
+            .map(|line| format!("{:<7} | {}\n", line.source, line.text))
+            .collect();
+        fs::write(self.path().join("demo.log"), text).map_err(|error| {
+            CliError::new("demo", Exit::Other, "cannot write demo.log").detail("cause", error)
+        })
     }
 
     /// Where the index is.

@@ -33,10 +33,11 @@ pub(super) fn deregister(
         view,
         &mut decision,
         caller.key,
+        &[caller.key],
         Some(&peer.name),
         &mut counters,
     );
-    drop_subscriptions(view, &mut decision, caller.key);
+    drop_subscriptions(view, &mut decision, caller.key, &[caller.key]);
     drop_remains(view, &mut decision, caller.key);
     finish(view, &mut decision, &peer.name, caller.key, counters);
     decision.effects.push(Effect::Log(Happened::Unregistered {
@@ -61,10 +62,11 @@ pub(super) fn forget(
     let mut decision = Decision::answered(Answer::Done);
     let mut counters = view.counters();
     let (mut deleted, mut kept) = (0, 0);
-    for key in keys_to_drop(view, peer.as_ref(), &waiting, keep_topics) {
+    let going = keys_to_drop(view, peer.as_ref(), &waiting, keep_topics);
+    for &key in &going {
         deleted += view.base.hosted_count(key);
-        drop_hosted(view, &mut decision, key, None, &mut counters);
-        drop_subscriptions(view, &mut decision, key);
+        drop_hosted(view, &mut decision, key, &going, None, &mut counters);
+        drop_subscriptions(view, &mut decision, key, &going);
         drop_remains(view, &mut decision, key);
     }
     if let Some(peer) = peer.as_ref().filter(|_| keep_topics) {
@@ -131,16 +133,22 @@ fn keep(view: &View<'_>, decision: &mut Decision, peer: &PeerRecord) {
     }));
 }
 
-/// Subscriptions to topics of others; those to its own topics go with these.
-fn drop_subscriptions(view: &View<'_>, decision: &mut Decision, key: Fingerprint) {
+/// Subscriptions of one of the keys that are going, except those to topics that go with any of
+/// them: these end with their topics.
+fn drop_subscriptions(
+    view: &View<'_>,
+    decision: &mut Decision,
+    key: Fingerprint,
+    going: &[Fingerprint],
+) {
     let own = view.base.subscriptions_of(key).into_iter();
-    let others = own.filter(|(name, _)| {
+    let staying = own.filter(|(name, _)| {
         let topic = view.base.topic(name.as_str());
-        topic.is_some_and(|topic| topic.host != key)
+        topic.is_some_and(|topic| !going.contains(&topic.host))
     });
     decision
         .changes
-        .extend(others.map(|(name, group)| Change::DeleteSubscription {
+        .extend(staying.map(|(name, group)| Change::DeleteSubscription {
             peer: key,
             name,
             group,
@@ -151,12 +159,15 @@ fn drop_hosted(
     view: &mut View<'_>,
     decision: &mut Decision,
     key: Fingerprint,
+    going: &[Fingerprint],
     by: Option<&PeerName>,
     counters: &mut Counters,
 ) {
-    let hosted: Vec<TopicRecord> = view.base.hosted(key);
+    let mut hosted: Vec<TopicRecord> = view.base.hosted(key);
+    // By name: where topics lie in memory must not show in the order of notices.
+    hosted.sort_by(|a, b| a.name.cmp(&b.name));
     for record in &hosted {
-        remove(view, decision, record, Some(key), by, counters);
+        remove(view, decision, record, going, by, counters);
         decision.effects.push(gone(record));
     }
 }

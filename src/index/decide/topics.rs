@@ -218,7 +218,7 @@ pub(super) fn delete(
         view,
         &mut decision,
         &record,
-        Some(caller.key),
+        &[caller.key],
         by.as_ref(),
         &mut counters,
     );
@@ -246,19 +246,19 @@ pub(super) fn delete(
 }
 
 /// Adds the changes that end a topic: subscriptions, notices, its report and itself. How many peers
-/// are told; `deleter` hears it by the answer.
+/// are told; `untold` hear it by the answer, or leave.
 pub(super) fn remove(
     view: &mut View<'_>,
     decision: &mut Decision,
     record: &TopicRecord,
-    deleter: Option<Fingerprint>,
+    untold: &[Fingerprint],
     by: Option<&PeerName>,
     counters: &mut Counters,
 ) -> u32 {
     let subscribers = view.subscribers(&record.name);
     let mut told: Vec<Fingerprint> = subscribers.iter().map(|&(peer, _)| peer).collect();
     told.dedup();
-    told.retain(|&peer| Some(peer) != deleter);
+    told.retain(|peer| !untold.contains(peer));
     let gone = subscribers
         .into_iter()
         .map(|(peer, group)| Change::DeleteSubscription {
@@ -358,7 +358,7 @@ pub(super) fn host_refused(
             view,
             &mut decision,
             &record,
-            Some(record.owner),
+            &[record.owner],
             None,
             &mut counters,
         );

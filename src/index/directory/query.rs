@@ -52,15 +52,18 @@ impl Directory {
             last = Some((number, place));
             Some(place)
         };
-        let compact = |name: &TopicName| {
-            let packed = self.topics.packed(self.topics.find(name.as_str())?);
-            Some(CompactRoute {
-                topic: packed.topic,
-                epoch: self.epoch(packed),
-                host: place_of(packed.host)?,
-            })
-        };
-        let routes = names.iter().map(compact).collect();
+        let mut routes = Vec::with_capacity(names.len());
+        self.topics
+            .find_many(names.iter().map(TopicName::as_str), |slot| {
+                let packed = slot.map(|slot| self.topics.packed(slot));
+                routes.push(packed.and_then(|packed| {
+                    Some(CompactRoute {
+                        topic: packed.topic,
+                        epoch: self.epoch(packed),
+                        host: place_of(packed.host)?,
+                    })
+                }));
+            });
         Routes { hosts, routes }
     }
 

@@ -62,6 +62,18 @@ fn many_topics_come_and_go() {
         assert_eq!(directory.topic(&format!("topic/{n}")), expected);
         assert_eq!(directory.topic_by_id(id(n)), expected);
     }
+    let names: Vec<TopicName> = (0..COUNT).map(|n| record(n, 1).name).collect();
+    let mut found = vec![];
+    directory
+        .topics
+        .find_many(names.iter().map(TopicName::as_str), |slot| found.push(slot));
+    let one_by_one = names
+        .iter()
+        .map(|name| directory.topics.find(name.as_str()));
+    assert!(
+        one_by_one.eq(found),
+        "many at once are found like one by one"
+    );
     let slots = directory.topics.end();
     (0..COUNT)
         .step_by(2)

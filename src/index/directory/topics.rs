@@ -16,6 +16,8 @@ use crate::types::{TopicId, UnixMicros, Version};
 
 const SHARDS: usize = 256;
 const CHUNK: usize = 1_024;
+/// Lookups in flight at once: about as many misses as a processor keeps outstanding, and some.
+const GROUP: usize = 32;
 
 /// The number of a topic's slot; used again after the topic is gone.
 pub(crate) type Slot = u32;
@@ -135,6 +137,50 @@ impl Topics {
         self.by_name[shard(hash)]
             .find(hash, |&slot| self.name_bytes(slot) == name.as_bytes())
             .copied()
+    }
+
+    /// Finds many topics. A lookup waits for memory four times; done in steps for a group at once,
+    /// the processor waits for the whole group's at the same time.
+    pub(super) fn find_many<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        mut found: impl FnMut(Option<Slot>),
+    ) {
+        let mut names = names.peekable();
+        while names.peek().is_some() {
+            let mut group = [""; GROUP];
+            let mut len = 0;
+            for (place, name) in group.iter_mut().zip(&mut names) {
+                *place = name;
+                len += 1;
+            }
+            self.find_group(&group[..len])
+                .into_iter()
+                .take(len)
+                .for_each(&mut found);
+        }
+    }
+
+    fn find_group(&self, names: &[&str]) -> [Option<Slot>; GROUP] {
+        let mut slots = [None; GROUP];
+        for (slot, name) in slots.iter_mut().zip(names) {
+            let hash = self.name_hash(name.as_bytes());
+            // The first candidate is nearly always the right one.
+            *slot = self.by_name[shard(hash)].find(hash, |_| true).copied();
+        }
+        let mut places = [None; GROUP];
+        for (place, slot) in places.iter_mut().zip(slots) {
+            let packed = slot.map(|slot| self.packed(slot));
+            *place = packed.map(|packed| (packed.name_at, packed.name_bytes()));
+        }
+        for ((slot, place), name) in slots.iter_mut().zip(places).zip(names) {
+            let is_right =
+                place.is_some_and(|(at, len)| self.names.bytes(at, len) == name.as_bytes());
+            if !is_right && slot.is_some() {
+                *slot = self.find(name);
+            }
+        }
+        slots
     }
 
     pub(super) fn find_id(&self, topic: TopicId) -> Option<Slot> {

@@ -8,7 +8,7 @@ use crate::cli::ask;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::online::{hang_up, own_name};
-use crate::cli::output;
+use crate::cli::{output, units};
 use crate::client::{Client, TopicFilter};
 use crate::types::{PeerName, TopicName};
 use crate::wire::ErrorCode;
@@ -36,16 +36,20 @@ impl Loss {
         }
     }
 
+    fn words(&self) -> String {
+        let topics = units::count(self.topics.into(), "topic");
+        format!("{topics} with {}", units::count(self.messages, "message"))
+    }
+
     fn lines(&self, name: &PeerName) -> Vec<String> {
         if self.topics == 0 {
-            return vec![format!("Peer {name} hosts no topics; its name and subscriptions go.")];
+            return vec![format!(
+                "Peer {name} hosts no topics; its name and subscriptions go."
+            )];
         }
-        let head = format!(
-            "Peer {name} hosts {} topics with {} messages, which are deleted with it:",
-            self.topics, self.messages
-        );
+        let head = format!("Peer {name} hosts {}, which go with it:", self.words());
         let listed = self.listed.iter().map(|(topic, messages)| match messages {
-            Some(messages) => format!("  {topic}: {messages} messages"),
+            Some(messages) => format!("  {topic}: {}", units::count(*messages, "message")),
             None => format!("  {topic}: messages not reported yet"),
         });
         let more = self.topics as usize - self.listed.len();
@@ -101,10 +105,11 @@ fn confirm(name: &PeerName, loss: &Loss) -> Result<(), CliError> {
         return ask::confirm(&format!("Deregister peer {name}?"));
     }
     let message = format!("deregistering peer {name} needs a confirmation");
-    let found = format!("{} topics with {} messages", loss.topics, loss.messages);
-    Err(CliError::new(ErrorCode::NeedsConfirmation.text(), Exit::Usage, message)
-        .detail("would go", found)
-        .help("look at what would go, then repeat with --yes"))
+    Err(
+        CliError::new(ErrorCode::NeedsConfirmation.text(), Exit::Usage, message)
+            .detail("would go", loss.words())
+            .help("look at what would go, then repeat with --yes"),
+    )
 }
 
 #[cfg(test)]
@@ -118,9 +123,12 @@ mod tests {
         assert_eq!(loss.lines(&name).len(), 1);
         loss.topics = 3;
         loss.messages = 7;
-        loss.listed = vec![("a".parse().unwrap(), Some(7)), ("b".parse().unwrap(), None)];
+        loss.listed = vec![
+            ("a".parse().unwrap(), Some(7)),
+            ("b".parse().unwrap(), None),
+        ];
         let expected = [
-            "Peer 1 hosts 3 topics with 7 messages, which are deleted with it:",
+            "Peer 1 hosts 3 topics with 7 messages, which go with it:",
             "  a: 7 messages",
             "  b: messages not reported yet",
             "  and 1 more",

@@ -115,7 +115,9 @@ fn whole_file(path: &Path) -> Result<Bytes, CliError> {
         return Err(too_large(size, limits::MESSAGE_BYTES as u64));
     }
     let mut body = Vec::with_capacity(size as usize);
-    file.take(READ_BYTES).read_to_end(&mut body).map_err(failed)?;
+    file.take(READ_BYTES)
+        .read_to_end(&mut body)
+        .map_err(failed)?;
     // A pipe tells no size beforehand.
     if body.len() as u64 >= READ_BYTES {
         return Err(too_large(READ_BYTES, limits::MESSAGE_BYTES as u64).note("at least"));
@@ -130,7 +132,10 @@ async fn read_line(
 ) -> Result<Option<Bytes>, CliError> {
     let mut line = vec![];
     // The line's end counts as one byte more.
-    let read = reader.take(READ_BYTES + 1).read_until(b'\n', &mut line).await;
+    let read = reader
+        .take(READ_BYTES + 1)
+        .read_until(b'\n', &mut line)
+        .await;
     let read = read.map_err(|error| {
         CliError::new("input", Exit::Other, "cannot read standard input").detail("cause", error)
     })?;
@@ -152,7 +157,9 @@ mod tests {
     use super::*;
 
     fn read_all(input: &[u8]) -> Result<Vec<Bytes>, CliError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let mut reader = BufReader::new(input);
             let mut lines = vec![];
@@ -194,6 +201,9 @@ mod tests {
         file.set_len(100 << 20).unwrap();
         let error = whole_file(&path).unwrap_err();
         assert!(error.to_string().contains("104857600 bytes"), "{error}");
-        assert_eq!(whole_file(&folder.path().join("no")).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(
+            whole_file(&folder.path().join("no")).unwrap_err().exit(),
+            Exit::Usage
+        );
     }
 }

@@ -25,7 +25,11 @@ impl Report {
         *first = receipt.offset.min(*first);
         let durable = self.durable.get_or_insert(receipt.achieved.durable);
         *durable = receipt.achieved.durable.min(*durable);
-        if self.last.as_ref().is_none_or(|last| last.offset <= receipt.offset) {
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|last| last.offset <= receipt.offset)
+        {
             self.last = Some(receipt);
         }
     }
@@ -117,7 +121,8 @@ mod tests {
 
     #[test]
     fn programs_get_each_receipt() {
-        let expected = r#"{"topic":"T1","offset":42,"durable":1,"of":1,"peers":["1"],"duplicate":false}"#;
+        let expected =
+            r#"{"topic":"T1","offset":42,"durable":1,"of":1,"peers":["1"],"duplicate":false}"#;
         assert_eq!(json(&receipt(42)).to_string(), expected);
     }
 }

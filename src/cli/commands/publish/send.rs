@@ -1,5 +1,7 @@
 //! The sending half and the answering half of a `publish`, side by side.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -11,12 +13,12 @@ use super::input::Input;
 use super::report::{self, Report};
 use crate::cli::commands::topic::change::default_settings;
 use crate::cli::context::Context;
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::CliError;
 use crate::cli::nearest::explained;
 use crate::cli::output::{self, Sink};
 use crate::cli::wait;
 use crate::client::{
-    Client, Pending, Publisher, PublisherOptions, Waiting,
+    Client, ClientError, Message, Pending, Publisher, PublisherOptions, Receipt, Waiting,
 };
 use crate::clock;
 use crate::types::{MonoNs, TopicName};
@@ -31,36 +33,94 @@ pub(super) async fn run(
     ctx: &Context,
     client: &Client,
     args: &PublishArgs,
-    input: Input,
+    mut input: Input,
 ) -> Result<(), CliError> {
-    ensure_topic(ctx, client, args).await?;
+    let total = input.total();
+    let Some(first) = input.next().await? else {
+        return Ok(());
+    };
+    let started = clock::mono_now();
+    let mut answers = Answers {
+        sink: Sink::stdout()?,
+        json: ctx.output.is_json(),
+        report: Report::default(),
+        progress: Progress::new(total, &args.topic, started),
+    };
+    let (publisher, first) = send_first(ctx, client, args, first).await?;
+    let result = match first {
+        Ok(receipt) => {
+            answers.take(receipt, true)?;
+            let rest = exchange(client, args, input, &publisher, &mut answers);
+            announcing(&publisher, rest).await
+        }
+        Err(error) => Err(explained(client, &args.topic, error).await),
+    };
+    answers.end(clock::mono_now().since(started))?;
+    publisher.close().await;
+    result.map_err(|error| match answers.report.count() {
+        0 => error,
+        count => error.detail("before it", format!("{count} messages were acknowledged")),
+    })
+}
+
+/// The first message goes alone: it shows whether a cached route has outlived its topic. A message
+/// for a topic that is gone goes to the one that has its name now; all others follow it there.
+async fn send_first(
+    ctx: &Context,
+    client: &Client,
+    args: &PublishArgs,
+    first: Message,
+) -> Result<(Publisher, Result<Receipt, ClientError>), CliError> {
+    let mut fresh = false;
+    loop {
+        ensure_topic(ctx, client, args, fresh).await?;
+        let publisher = new_publisher(ctx, client, args);
+        let sent = publisher.publish(&args.topic, first.clone());
+        match announcing(&publisher, sent).await {
+            Err(error) if is_missing(&error) && !fresh => fresh = true,
+            answer => return Ok((publisher, answer)),
+        }
+        publisher.close().await;
+    }
+}
+
+fn is_missing(error: &ClientError) -> bool {
+    error.code() == Some(ErrorCode::TopicNotFound)
+}
+
+fn new_publisher(ctx: &Context, client: &Client, args: &PublishArgs) -> Publisher {
     let settings = default_settings(&ctx.config);
-    let publisher = client.publisher(PublisherOptions {
+    client.publisher(PublisherOptions {
         delivery_timeout: ctx.host_patience(),
         create_missing: (!args.no_create).then_some(settings),
         host: args.host.clone(),
         ..PublisherOptions::default()
-    });
-    let announcer = announce(publisher.waiting());
-    let work = exchange(ctx, client, args, input, &publisher);
-    let result = tokio::select! {
-        result = work => result,
-        () = announcer => Ok(()),
-    };
-    publisher.close().await;
-    result
+    })
 }
 
-/// Sees to it that there is a topic, and says so where it is made now. A cached route is enough; where
-/// it has become stale the publisher itself finds out.
-async fn ensure_topic(ctx: &Context, client: &Client, args: &PublishArgs) -> Result<(), CliError> {
+/// Says what the publisher waits for while `work` is under way.
+async fn announcing<F: Future>(publisher: &Publisher, work: F) -> F::Output {
+    tokio::select! {
+        output = work => output,
+        never = announce(publisher.waiting()) => match never {},
+    }
+}
+
+/// Sees to it that there is a topic, and says so where it is made now. A cached route is enough unless
+/// a `fresh` one is asked for.
+async fn ensure_topic(
+    ctx: &Context,
+    client: &Client,
+    args: &PublishArgs,
+    fresh: bool,
+) -> Result<(), CliError> {
     let topic = &args.topic;
-    let found = wait::saying(index(client), client.route(topic, false)).await;
+    let found = wait::saying(index(client), client.route(topic, fresh)).await;
     let error = match found {
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    if args.no_create || error.code() != Some(ErrorCode::TopicNotFound) {
+    if args.no_create || !is_missing(&error) {
         return Err(explained(client, topic, error).await);
     }
     let settings = default_settings(&ctx.config);
@@ -81,8 +141,8 @@ fn index(client: &Client) -> String {
     format!("the index at {}", client.index().address())
 }
 
-/// Says what the publisher waits for, once it has waited for a while. Ends with the publisher.
-async fn announce(mut waiting: watch::Receiver<Option<Waiting>>) {
+/// Says what the publisher waits for, once it has waited for a while. Never ends.
+async fn announce(mut waiting: watch::Receiver<Option<Waiting>>) -> Infallible {
     let mut said: Option<Waiting> = None;
     loop {
         let now = waiting.borrow_and_update().clone();
@@ -105,37 +165,18 @@ async fn announce(mut waiting: watch::Receiver<Option<Waiting>>) {
 }
 
 async fn exchange(
-    ctx: &Context,
     client: &Client,
     args: &PublishArgs,
     input: Input,
     publisher: &Publisher,
+    answers: &mut Answers,
 ) -> Result<(), CliError> {
-    let started = clock::mono_now();
-    let mut answers = Answers {
-        sink: Sink::stdout()?,
-        json: ctx.output.is_json(),
-        report: Report::default(),
-        progress: Progress::new(input.total(), &args.topic, started),
-    };
     let (queue, pending) = mpsc::channel(PENDING);
     let (sent, answered) = tokio::join!(
         send_all(args, input, publisher, queue),
         answers.take_all(client, &args.topic, pending)
     );
-    answers.progress.end();
-    let result = answered.and(sent);
-    let took = clock::mono_now().since(started);
-    if !answers.json
-        && let Some(text) = answers.report.text(took)
-    {
-        answers.sink.write(format!("{text}\n").as_bytes())?;
-    }
-    answers.sink.flush()?;
-    result.map_err(|error| match answers.report.count() {
-        0 => error,
-        count => error.detail("before it", format!("{count} messages were acknowledged")),
-    })
+    answered.and(sent)
 }
 
 /// Sends until the input ends, or until nobody takes the answers any more.
@@ -146,7 +187,9 @@ async fn send_all(
     queue: mpsc::Sender<Pending>,
 ) -> Result<(), CliError> {
     let mut pace = args.rate.map(|rate| {
-        let mut pace = tokio::time::interval(Duration::from_secs(1) / rate.get());
+        let period = Duration::from_secs(1) / rate.get();
+        // The first message is gone already.
+        let mut pace = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
         // Timers are coarser than high rates; what was late goes together.
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         pace
@@ -190,20 +233,33 @@ impl Answers {
                 Ok(receipt) => receipt,
                 Err(error) => return Err(explained(client, topic, error).await),
             };
-            if self.json {
-                self.sink.json(&report::json(&receipt))?;
-                // Nothing more is there at once: whoever reads shall not wait for it.
-                if pending.is_empty() {
-                    self.sink.flush()?;
-                }
-            }
-            if receipt.achieved.durable == 0 {
-                return Err(CliError::new("internal", Exit::Other, "acknowledged, but durable nowhere"));
-            }
-            self.report.add(receipt);
-            self.progress.at(self.report.count());
+            self.take(receipt, pending.is_empty())?;
         }
         Ok(())
+    }
+
+    /// `flush`: nothing more comes at once, and whoever reads shall not wait for it.
+    fn take(&mut self, receipt: Receipt, flush: bool) -> Result<(), CliError> {
+        if self.json {
+            self.sink.json(&report::json(&receipt))?;
+            if flush {
+                self.sink.flush()?;
+            }
+        }
+        self.report.add(receipt);
+        self.progress.at(self.report.count());
+        Ok(())
+    }
+
+    /// Says what was achieved, in one line for all; programs have got each receipt.
+    fn end(&mut self, took: Duration) -> Result<(), CliError> {
+        self.progress.end();
+        if !self.json
+            && let Some(text) = self.report.text(took)
+        {
+            self.sink.write(format!("{text}\n").as_bytes())?;
+        }
+        self.sink.flush()
     }
 }
 

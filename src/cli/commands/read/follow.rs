@@ -40,7 +40,12 @@ pub(super) async fn run(ctx: &Context, client: &Client, args: &FollowArgs) -> Re
     let mut following = Following {
         client,
         args,
-        form: args.read.form(ctx, Form::Lines { with_topic: several }),
+        form: args.read.form(
+            ctx,
+            Form::Lines {
+                with_topic: several,
+            },
+        ),
         printer: Printer::new()?,
         positions: Positions::new(&follower),
         waiting: BTreeMap::new(),
@@ -69,7 +74,10 @@ fn interrupted() -> Result<impl Future<Output = ()>, CliError> {
             CliError::new("signal", Exit::Other, "cannot listen for signals").detail("cause", error)
         })
     };
-    let (mut int, mut term) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (mut int, mut term) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
     Ok(async move {
         tokio::select! {
             _ = int.recv() => {}
@@ -260,7 +268,9 @@ impl Positions {
             }
         };
         if tokio::time::timeout(LAST_COMMIT, all).await.is_err() {
-            output::say("positions are not moved, the host does not answer; messages may come again");
+            output::say(
+                "positions are not moved, the host does not answer; messages may come again",
+            );
         }
     }
 }

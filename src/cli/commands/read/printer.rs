@@ -24,7 +24,9 @@ impl Printer {
             let written = sink.write(&bytes).and_then(|()| sink.flush());
             (sink, written)
         };
-        let (sink, written) = tokio::task::spawn_blocking(write).await.map_err(|_| gone())?;
+        let (sink, written) = tokio::task::spawn_blocking(write)
+            .await
+            .map_err(|_| gone())?;
         self.sink = Some(sink);
         written
     }

@@ -81,12 +81,16 @@ impl Pull<'_> {
 
     /// The first page; with `--wait` the first one that holds a message.
     async fn first(&self, ctx: &Context) -> Result<Pulled, CliError> {
-        let mut page = self.page(ctx, self.args.read.start(), Duration::ZERO).await?;
+        let mut page = self
+            .page(ctx, self.args.read.start(), Duration::ZERO)
+            .await?;
         self.subscribe_again(&page).await?;
         if !self.args.wait || !page.delivery.is_empty() {
             return Ok(page);
         }
-        let deadline = ctx.timeout.map(|limit| (limit, clock::mono_now().plus(limit)));
+        let deadline = ctx
+            .timeout
+            .map(|limit| (limit, clock::mono_now().plus(limit)));
         let what = format!("new messages in topic '{}'", self.args.topic);
         let waited = async {
             while page.delivery.is_empty() {
@@ -143,7 +147,11 @@ impl Pull<'_> {
         }
         let mut out = vec![];
         if self.printed == 0 && self.form == Form::Indented {
-            let new = if self.args.read.from.is_none() { "New messages" } else { "Messages" };
+            let new = if self.args.read.from.is_none() {
+                "New messages"
+            } else {
+                "Messages"
+            };
             out.extend_from_slice(format!("{new} from topic '{}':\n", self.args.topic).as_bytes());
         }
         for message in page.delivery.messages() {
@@ -172,7 +180,9 @@ impl Pull<'_> {
                 let position = position_after(page.position, page.delivery.next);
                 let group = &read.group;
                 let client = self.client;
-                client.commit_position(topic, page.topic, group, position, true).await
+                client
+                    .commit_position(topic, page.topic, group, position, true)
+                    .await
             }
         };
         committed.map(drop).map_err(|error| {

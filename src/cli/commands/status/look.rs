@@ -36,8 +36,15 @@ impl Row for Line {
     const HEAD: &'static [&'static str] = &["what", "state", "took", "detail"];
 
     fn cells(&self) -> Vec<String> {
-        let took = self.took_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
-        vec![self.what.clone(), self.state.to_owned(), took, self.detail.clone()]
+        let took = self
+            .took_ms
+            .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
+        vec![
+            self.what.clone(),
+            self.state.to_owned(),
+            took,
+            self.detail.clone(),
+        ]
     }
 }
 
@@ -85,10 +92,20 @@ pub(super) async fn everything(
     let mut lines = vec![identity(client, &name)];
     let address = client.index().address();
     let what = format!("index {address}");
-    let (index, took) = timed(limit, &format!("the index at {address}"), client.index_status()).await;
+    let (index, took) = timed(
+        limit,
+        &format!("the index at {address}"),
+        client.index_status(),
+    )
+    .await;
     let error = match index {
         Ok(status) => {
-            lines.push(Line::new(what, "ok", took, index_detail(&status, clock::wall_now())));
+            lines.push(Line::new(
+                what,
+                "ok",
+                took,
+                index_detail(&status, clock::wall_now()),
+            ));
             with_index(client, limit, &name, &mut lines).await;
             None
         }
@@ -119,13 +136,13 @@ fn identity(client: &Client, name: &PeerName) -> Line {
 fn index_detail(status: &IndexStatusReply, now: UnixMicros) -> String {
     let up = Duration::from_micros(u64::try_from(now.0 - status.started.0).unwrap_or(0));
     format!(
-        "version {}, up {}, {} of {} peers live, {} topics, {} subscriptions",
+        "version {}, up {}, {} of {} live, {}, {}",
         status.version,
         units::age(up),
         status.live,
-        status.peers,
-        status.topics,
-        status.subscriptions
+        units::count(status.peers, "peer"),
+        units::count(status.topics, "topic"),
+        units::count(status.subscriptions, "subscription")
     )
 }
 
@@ -140,7 +157,12 @@ async fn with_index(client: &Client, limit: Duration, name: &PeerName, lines: &m
         Err(error) => lines.push(Line::failed("peers", took, &error)),
     }
     let filter = TopicFilter::default();
-    let (topics, took) = timed(limit, "the list of topics", client.list_topics(&filter, None)).await;
+    let (topics, took) = timed(
+        limit,
+        "the list of topics",
+        client.list_topics(&filter, None),
+    )
+    .await;
     lines.push(match topics {
         Ok((page, next)) => topics_line(&page, next.is_some(), took),
         Err(error) => Line::failed("topics", took, &error),
@@ -156,7 +178,11 @@ fn sort(peers: Vec<PeerInfo>) -> (Vec<HostAddress>, Vec<Line>) {
         what: format!("peer {}", peer.name),
         state: "away",
         took_ms: None,
-        detail: format!("hosts {} topics; start it: waypost peer --id {}", peer.hosted, peer.name),
+        detail: format!(
+            "hosts {}; start it: waypost peer --id {}",
+            units::count(peer.hosted.into(), "topic"),
+            peer.name
+        ),
     });
     let host = |peer: PeerInfo| HostAddress {
         fingerprint: peer.fingerprint,
@@ -202,9 +228,9 @@ fn peer_line(what: String, status: Result<PeerStatusReply, CliError>, took: Dura
         (false, false) => "no session",
     };
     let detail = format!(
-        "version {}, {} topics, journal {}",
+        "version {}, {}, journal {}",
         status.version,
-        status.topics,
+        units::count(status.topics, "topic"),
         units::bytes(status.journal_bytes)
     );
     Line::new(what, state, took, detail)
@@ -213,10 +239,17 @@ fn peer_line(what: String, status: Result<PeerStatusReply, CliError>, took: Dura
 fn topics_line(page: &[TopicInfo], more: bool, took: Duration) -> Line {
     let away = page.iter().filter(|topic| !topic.host_live).count();
     let count = page.len();
-    let which = if more { format!("the first {count}") } else { format!("{count}") };
+    let which = if more {
+        format!("the first {count}")
+    } else {
+        format!("{count}")
+    };
     let (state, detail) = match away {
         0 => ("ok", format!("{which} with a live host")),
-        away => ("degraded", format!("{which}, {away} of them with their host away")),
+        away => (
+            "degraded",
+            format!("{which}, {away} of them with their host away"),
+        ),
     };
     Line::new("topics", state, took, detail)
 }
@@ -244,7 +277,12 @@ mod tests {
     fn a_line_says_what_it_is_how_it_is_and_how_long_it_took() {
         let took = Duration::from_micros(1_500);
         let line = peer_line("peer 1".into(), Ok(status(true, false)), took);
-        let cells = ["peer 1", "ok", "1.5 ms", "version 0.1.0, 2 topics, journal 1.0 MiB"];
+        let cells = [
+            "peer 1",
+            "ok",
+            "1.5 ms",
+            "version 0.1.0, 2 topics, journal 1.0 MiB",
+        ];
         assert_eq!(line.cells(), cells);
         let state = |session, full| peer_line("p".into(), Ok(status(session, full)), took).state;
         assert_eq!(state(false, false), "no session");

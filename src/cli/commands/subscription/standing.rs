@@ -42,7 +42,9 @@ impl Row for Line {
         let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let as_of = match (self.from_host, self.reported_age_ms) {
             (true, _) => "now".to_owned(),
-            (false, Some(ms)) => format!("{} ago, host away", units::age(Duration::from_millis(ms))),
+            (false, Some(ms)) => {
+                format!("{} ago, host away", units::age(Duration::from_millis(ms)))
+            }
             (false, None) => "host away".to_owned(),
         };
         vec![
@@ -103,7 +105,9 @@ async fn ask_hosts(
 
 fn line(subscription: SubscriptionInfo, state: Option<TopicState>) -> Line {
     let reported = subscription.reported;
-    let position = state.and_then(|state| state.position).map(|position| position.next.0);
+    let position = state
+        .and_then(|state| state.position)
+        .map(|position| position.next.0);
     let end = match state {
         Some(state) => Some(state.end.0),
         None => reported.map(|reported| reported.metadata.end),
@@ -174,8 +178,14 @@ mod tests {
     #[test]
     fn a_host_that_answers_says_how_far_behind_we_are() {
         let cells = |state| line(subscription(), state).cells();
-        assert_eq!(cells(Some(state(Some(7)))), ["T1", "", "7", "10", "3", "2", "now"]);
-        assert_eq!(cells(Some(state(None))), ["T1", "", "-", "10", "7", "2", "now"]);
+        assert_eq!(
+            cells(Some(state(Some(7)))),
+            ["T1", "", "7", "10", "3", "2", "now"]
+        );
+        assert_eq!(
+            cells(Some(state(None))),
+            ["T1", "", "-", "10", "7", "2", "now"]
+        );
     }
 
     #[test]

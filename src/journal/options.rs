@@ -1,0 +1,79 @@
+//! How a journal is run, and whom it tells.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::disk::{Disk, RealDisk};
+use super::error::FatalError;
+use crate::limits;
+use crate::types::TopicId;
+
+/// How a journal is to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder; made if it is not there.
+    pub dir: PathBuf,
+    /// Bytes after which a segment is sealed; [`limits::SEGMENT_BYTES`] by default.
+    pub segment_bytes: u64,
+    /// Bytes made ready at once; [`limits::EXTENT_BYTES`] by default.
+    pub extent_bytes: u64,
+    /// Bytes of recent groups kept in memory; [`limits::TAIL_CACHE_BYTES`] by default.
+    pub tail_cache_bytes: usize,
+    /// Bytes of journal after which a checkpoint is written, or [`limits::CHECKPOINT_RATIO`] times
+    /// the size of the last one if that is more; one segment by default.
+    pub checkpoint_bytes: u64,
+    /// Bytes of one group commit; [`limits::GROUP_BYTES`] by default.
+    pub group_bytes: usize,
+    /// Bytes of commands that may wait; [`limits::JOURNAL_QUEUE_BYTES`] by default.
+    pub queue_bytes: usize,
+    /// The file layer.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Options {
+    /// The defaults, on the real disk.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Options {
+            dir: dir.into(),
+            segment_bytes: limits::SEGMENT_BYTES,
+            extent_bytes: limits::EXTENT_BYTES,
+            tail_cache_bytes: limits::TAIL_CACHE_BYTES,
+            checkpoint_bytes: limits::SEGMENT_BYTES,
+            group_bytes: limits::GROUP_BYTES,
+            queue_bytes: limits::JOURNAL_QUEUE_BYTES,
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// See [`Hooks::on_commit`].
+pub type OnCommit = Box<dyn Fn(&[TopicId]) + Send + Sync>;
+/// See [`Hooks::on_fatal`].
+pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
+
+/// Whom the journal tells.
+pub struct Hooks {
+    /// Called on the writer's thread once after each synced group with the topics whose end rose,
+    /// each once. Must be quick.
+    pub on_commit: OnCommit,
+    /// Called once when a write or sync failed. The journal is stopped for good; the process should
+    /// exit.
+    pub on_fatal: OnFatal,
+}
+
+impl Default for Hooks {
+    /// Nobody is told.
+    fn default() -> Self {
+        Hooks {
+            on_commit: Box::new(|_| {}),
+            on_fatal: Box::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hooks")
+    }
+}
