@@ -261,7 +261,7 @@ async fn change(cast: &Cast) {
         ..info.settings
     };
     let version = one
-        .set_topic(&info.name, info.version, settings.clone())
+        .set_topic(&info.name, info.version, settings)
         .await
         .unwrap();
     assert!(version > info.version);

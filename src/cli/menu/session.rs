@@ -108,7 +108,9 @@ impl Peer {
     async fn perform(&mut self, action: Action) -> Result<Outcome, CliError> {
         match action {
             Action::Create(topic) => self.create(&topic).await?,
-            Action::Delete(topic) => drop(self.client.delete_topic(&topic, None).await?),
+            Action::Delete(topic) => {
+                self.client.delete_topic(&topic, None).await?;
+            }
             Action::Send(topic, message) => {
                 drop(
                     self.publisher

@@ -109,8 +109,8 @@ impl Index {
             R::Register(request) => {
                 let registered = self.register(conn, request).await;
                 // A stolen name, with both keys in the words.
-                let registered =
-                    registered.inspect_err(|why| log::refused(conn.remote, caller.key, &why.detail));
+                let registered = registered
+                    .inspect_err(|why| log::refused(conn.remote, caller.key, &why.detail));
                 answer(stream, registered).await;
             }
             R::CreateTopics(request) => answer(stream, self.create(caller, request).await).await,
