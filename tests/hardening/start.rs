@@ -26,7 +26,7 @@ fn a_taken_port_stops_the_index_before_it_makes_anything() {
     let before = everything_in(deployment.path());
     deployment
         .run(["index"])
-        .fails(1, &["in use", &deployment.port.to_string()]);
+        .fails(5, &["in use", &deployment.port.to_string()]);
     assert_eq!(everything_in(deployment.path()), before);
 }
 
@@ -41,7 +41,7 @@ fn a_taken_exact_port_stops_a_peer_before_it_makes_anything() {
     let before = everything_in(deployment.path());
     deployment
         .run(["peer", "--id", "1"])
-        .fails(1, &["in use", &port.to_string()]);
+        .fails(5, &["in use", &port.to_string()]);
     assert_eq!(everything_in(deployment.path()), before);
 }
 

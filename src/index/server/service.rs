@@ -106,7 +106,13 @@ impl Index {
                 let routes = self.directory.read().routes(&request.names);
                 stream.reply(&routes).await;
             }
-            R::Register(request) => answer(stream, self.register(conn, request).await).await,
+            R::Register(request) => {
+                let registered = self.register(conn, request).await;
+                // A stolen name, with both keys in the words.
+                let registered = registered
+                    .inspect_err(|why| log::refused(conn.remote, caller.key, &why.detail));
+                answer(stream, registered).await;
+            }
             R::CreateTopics(request) => answer(stream, self.create(caller, request).await).await,
             R::DeleteTopic(request) => answer(stream, self.delete(caller, request).await).await,
             R::SetTopic(request) => answer(stream, self.set(caller, request).await).await,
