@@ -69,16 +69,19 @@ pub async fn take_over(dir: &Path) -> Result<(), CliError> {
     // A suspended process takes the signal only when it goes on.
     signal(pid, Signal::CONT, dir)?;
     let what = format!("{holder} to end");
-    let ended = wait::saying(&what, tokio::time::timeout(GRACE, freed(dir))).await;
+    let ended = wait::saying(&what, tokio::time::timeout(GRACE, freed(dir, pid))).await;
     if ended.is_err() {
         signal(pid, Signal::KILL, dir)?;
-        wait::within(GRACE, &what, freed(dir)).await?;
+        wait::within(GRACE, &what, freed(dir, pid)).await?;
     }
     Ok(())
 }
 
-async fn freed(dir: &Path) {
-    while lock::holder(dir).is_some() {
+/// Waits until the folder is free and the process is gone: it lets go of the folder before its ports.
+async fn freed(dir: &Path, pid: Pid) {
+    // A process that has ended has no program, also while nobody has waited for it.
+    let program = format!("/proc/{}/exe", pid.as_raw_nonzero());
+    while lock::holder(dir).is_some() || fs::read_link(&program).is_ok() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

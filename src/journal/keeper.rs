@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use parking_lot::MutexGuard;
 
@@ -47,15 +47,30 @@ impl Keeper {
         loop {
             self.write_footers();
             self.checkpoint_if_due(false);
+            self.make_room();
             self.reclaim();
-            match tasks.recv() {
-                Ok(Task::Sealed(index)) => self.sealed.push_back(index),
-                Ok(Task::Reclaim) => {}
-                Ok(Task::Stop) | Err(_) => break,
+            match self.next_task(&tasks) {
+                Some(Task::Sealed(index)) => self.sealed.push_back(index),
+                Some(Task::Reclaim) => {}
+                Some(Task::Stop) | None => break,
             }
         }
         self.write_footers();
         self.checkpoint_if_due(true);
+    }
+
+    /// Waits for a task. Nobody tells of a full disk, so one looks by itself.
+    fn next_task(&self, tasks: &Receiver<Task>) -> Option<Task> {
+        loop {
+            match tasks.recv_timeout(limits::JOURNAL_TICK) {
+                Ok(task) => return Some(task),
+                Err(RecvTimeoutError::Timeout) if self.shared.space.is_full() => {
+                    return Some(Task::Reclaim);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
     }
 
     fn write_footers(&mut self) {
@@ -96,11 +111,64 @@ impl Keeper {
         }
     }
 
+    /// On a full disk dead segments do not wait until checkpoints are due by size: what is deleted
+    /// or past its retention makes room now. A checkpoint itself takes a little of what is left, or
+    /// of what the dead segments' footers give back.
+    fn make_room(&mut self) {
+        for _ in 0..limits::CHECKPOINTS_KEPT {
+            let dead = self.dead_above_floor();
+            if !self.shared.space.is_full() || dead.is_empty() {
+                return;
+            }
+            let written = self.checkpoint().or_else(|_| {
+                self.drop_footers(&dead);
+                self.checkpoint()
+            });
+            match written {
+                Ok(kept) => {
+                    self.checkpoints.push(kept);
+                    self.prune();
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "no room for a checkpoint that would make room");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn dead_above_floor(&self) -> Vec<u64> {
+        let view = self.shared.view.read();
+        let above = view.segments.range(self.floor()..view.active.sequence);
+        let dead = above.filter(|(_, info)| info.live == 0 && !info.quarantined);
+        dead.map(|(sequence, _)| *sequence).collect()
+    }
+
+    /// Nobody reads a dead segment; a start that misses a footer makes it anew.
+    fn drop_footers(&self, dead: &[u64]) {
+        let options = &self.shared.options;
+        for sequence in dead {
+            // Absent where it was dropped before.
+            let _ = options.disk.remove(&names::footer(&options.dir, *sequence));
+        }
+    }
+
     fn checkpoint(&mut self) -> io::Result<Kept> {
-        let shared = &self.shared;
-        let (disk, dir) = (&*shared.options.disk, &*shared.options.dir);
         let number = self.next_checkpoint;
         self.next_checkpoint += 1;
+        let written = self.write_checkpoint(number);
+        if written.is_err() {
+            let options = &self.shared.options;
+            // Best effort: an unfinished file is removed at the next start too.
+            let path = names::unfinished(&names::checkpoint(&options.dir, number));
+            let _ = options.disk.remove(&path);
+        }
+        written
+    }
+
+    fn write_checkpoint(&self, number: u64) -> io::Result<Kept> {
+        let shared = &self.shared;
+        let (disk, dir) = (&*shared.options.disk, &*shared.options.dir);
         let (head, segments, ids) = self.snapshot(number)?;
         let mut writer = Writer::begin(disk, dir, &head, &segments)?;
         for chunk in ids.chunks(limits::CHECKPOINT_CHUNK_TOPICS) {

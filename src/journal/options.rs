@@ -54,7 +54,7 @@ pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
 
 /// Whom the journal tells.
 pub struct Hooks {
-    /// Called on the writer's thread once after each synced group with the topics whose end rose,
+    /// Called on the writer's thread once after each synced group with the topics whose start or end rose,
     /// each once. Must be quick.
     pub on_commit: OnCommit,
     /// Called once when a write or sync failed. The journal is stopped for good; the process should

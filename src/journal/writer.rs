@@ -275,7 +275,8 @@ impl Writer {
         });
     }
 
-    /// Writes and syncs a group and tells the view; answers the topics whose end rose.
+    /// Writes and syncs a group and tells the view; answers the topics whose start or
+    /// end rose.
     fn write(&mut self, table: &Table, mut group: Group) -> Result<Vec<TopicId>, FatalError> {
         if group.effects.is_empty() {
             self.shared.table_ahead.store(false, Ordering::Release);
@@ -297,7 +298,7 @@ impl Writer {
         synced?;
         self.group = group.number;
         self.position = group.position();
-        let topics = risen(&group.effects);
+        let topics = moved(&group.effects);
         let shrunk = group
             .effects
             .iter()
@@ -375,11 +376,12 @@ fn entry_bound(command: &Command) -> u64 {
     }
 }
 
-fn risen(effects: &[Effect]) -> Vec<TopicId> {
+fn moved(effects: &[Effect]) -> Vec<TopicId> {
     let mut topics: Vec<TopicId> = effects
         .iter()
         .filter_map(|effect| match &effect.record {
             Record::Batch(header) => Some(header.topic),
+            Record::Trim(topic, _) => Some(*topic),
             _ => None,
         })
         .collect();

@@ -208,6 +208,42 @@ fn a_failing_write_stops_everybody_who_waits() {
     });
 }
 
+/// Room that is made by trimming is used at once: checkpoints, without which dead segments are kept,
+/// are not waited for until they are due by size.
+#[test]
+fn a_trim_makes_room_on_a_full_disk() {
+    let disk = FaultyDisk::new();
+    disk.set_capacity(Some(1 << 20));
+    let mut options = options(&disk);
+    options.checkpoint_bytes = 1 << 40;
+    let (journal, _) = open_with(options);
+    let epoch = boot(&journal);
+    host(&journal, 0);
+    let mut next = 0;
+    while matches!(
+        put(&journal, epoch, 0, 0, next, &[&[1; 900]]),
+        Outcome::Appended(_)
+    ) {
+        next += 1;
+    }
+    assert!(journal.is_full());
+    let trim = Command::Trim {
+        topic: topic(0),
+        start: Offset(next),
+    };
+    assert_eq!(journal.submit_blocking(trim), Ok(Outcome::Done));
+    while journal.is_full() {
+        std::thread::yield_now();
+    }
+    for _ in 0..200 {
+        base(put(&journal, epoch, 0, 0, next, &[&[1; 900]]));
+        next += 1;
+    }
+    journal.close();
+    let journal = open(&disk);
+    assert_eq!(journal.topic(topic(0)).unwrap().end, Offset(next + 1));
+}
+
 #[test]
 fn a_full_disk_refuses_appends_and_recovers_by_itself() {
     let disk = FaultyDisk::new();
