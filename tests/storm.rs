@@ -19,7 +19,8 @@ use waypost::client::{
 use waypost::transport::{Identity, KnownIndex};
 use waypost::types::{TopicName, TopicSettings};
 
-const KILLS: usize = 50;
+/// More of them with `WAYPOST_TEST_KILLS`.
+const KILLS: u64 = 50;
 const PUBLISHERS: usize = 8;
 const TOPICS: [&str; 4] = ["T1", "T2", "T3", "T4"];
 
@@ -165,11 +166,12 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
+fn given(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
 fn seed() -> u64 {
-    let given = std::env::var("WAYPOST_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(rand::random);
+    let seed = given("WAYPOST_TEST_SEED").unwrap_or_else(rand::random);
     println!("WAYPOST_TEST_SEED={seed}");
     seed
 }
@@ -200,7 +202,8 @@ fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
     runtime.block_on(create_topics(&reader));
 
     let storm = Storm::start(&deployment);
-    for kill in 1..=KILLS {
+    let kills = given("WAYPOST_TEST_KILLS").unwrap_or(KILLS);
+    for kill in 1..=kills {
         storm.wait_for(random.random_range(1..400), &format!("before kill {kill}"));
         // The host, mostly; the index; both.
         let (kill_host, kill_index) = match random.random_range(0..10) {
@@ -227,9 +230,9 @@ fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
         }
     });
     println!(
-        "{} acknowledged, {KILLS} kills",
+        "{} acknowledged, {kills} kills",
         history.acknowledged_count()
     );
-    assert!(history.acknowledged_count() > KILLS);
+    assert!(history.acknowledged_count() as u64 > kills);
     drop((index, host));
 }
