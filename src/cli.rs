@@ -18,6 +18,7 @@
 //! | [`wait`] | waiting that says for what |
 //! | [`hosting`] | running a peer: for `peer`, `up` and the menu |
 //! | [`indexing`] | running the index: for `index` and `up` |
+//! | [`erase`] | erasing what a deregistered peer has stored |
 //! | [`takeover`] | ending the process that holds a data folder |
 //! | [`signals`] | SIGINT and SIGTERM |
 //! | [`units`] | bytes and durations |
@@ -27,6 +28,7 @@ pub mod ask;
 pub mod commands;
 pub mod context;
 pub mod demo;
+pub mod erase;
 pub mod error;
 pub mod hosting;
 pub mod indexing;

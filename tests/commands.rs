@@ -237,6 +237,10 @@ fn deregistering_says_what_goes_and_takes_only_what_was_confirmed() {
         !d.path().join("data/peers/1/client").exists(),
         "passes and routes hold no more"
     );
+    assert!(
+        !d.path().join("data/peers/1/journal").exists(),
+        "the messages of deleted topics are gone"
+    );
     let list = one(&d, "peers list --id 2");
     assert_eq!(list.as_array().unwrap().len(), 1);
     let left = one(&d, "deregister --yes --id 2");

@@ -1,6 +1,7 @@
 //! The operations of the menus, as a client of the index and of the hosts.
 
 use crate::cli::context::Context;
+use crate::cli::erase;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::{notices, wait};
 use crate::client::{
@@ -21,10 +22,11 @@ const PAGE_BYTES: u64 = 1 << 20;
 /// The peer of this menu, once it is logged in.
 pub(super) struct Session<'a> {
     ctx: &'a Context,
-    peer: Option<Peer>,
+    peer: Option<Peer<'a>>,
 }
 
-struct Peer {
+struct Peer<'a> {
+    ctx: &'a Context,
     name: PeerName,
     client: Client,
     publisher: Publisher,
@@ -94,6 +96,7 @@ impl<'a> Session<'a> {
             notices: tell(&notices),
         };
         self.peer = Some(Peer {
+            ctx: self.ctx,
             publisher: client.publisher(PublisherOptions::default()),
             name,
             client,
@@ -104,7 +107,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Peer {
+impl Peer<'_> {
     async fn perform(&mut self, action: Action) -> Result<Outcome, CliError> {
         match action {
             Action::Create(topic) => self.create(&topic).await?,
@@ -125,6 +128,7 @@ impl Peer {
             Action::Deregister(hosted) => {
                 self.client.deregister(hosted).await?;
                 self.host.has_left().await?;
+                erase::journal(self.ctx, &self.name).await?;
             }
             Action::Pull(topic) => return self.pull(&topic).await.map(Outcome::Pulled),
             Action::ListCreated => return self.created().await.map(Outcome::Created),

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::DeregisterArgs;
 use crate::cli::ask;
 use crate::cli::context::Context;
+use crate::cli::erase;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::online::{hang_up, own_name};
 use crate::cli::{output, units};
@@ -67,6 +68,7 @@ pub(super) async fn run(ctx: &Context, args: DeregisterArgs) -> Result<(), CliEr
     // After the connection's end, which may have written routes.
     client.forget_state()?;
     let name = own_name(&client)?;
+    erase::journal(ctx, &name).await?;
     let value = json!({ "peer": name, "deregistered": true, "topics_deleted": deleted });
     ctx.output
         .value(&value, || format!("Successfully deregistered peer {name}"))
