@@ -23,6 +23,9 @@ pub const METADATA_REPLY_BYTES: usize = 1 << 20;
 pub const FRAME_HEADER_BYTES: usize = 64 << 10;
 /// Bytes of any frame: the largest batch and its header.
 pub const FRAME_BYTES: usize = BATCH_BYTES + FRAME_HEADER_BYTES;
+/// Bytes made ready for a frame of which little has come: an ordinary frame, and what a stream that
+/// claims a long one and sends nothing can cost.
+pub const FRAME_AHEAD_BYTES: usize = 16 << 10;
 /// Bytes of batches that a host puts into one Data frame unless one batch alone is larger. Large
 /// writes matter: 100 byte writes to a stream are twenty times slower than 64 KiB ones.
 pub const DATA_FRAME_BYTES: usize = 256 << 10;

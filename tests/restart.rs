@@ -57,17 +57,26 @@ impl Stage {
         take_mut(&mut self.host, |old| again(old, &self.deployment));
     }
 
-    /// The registry, topics, subscriptions and position as listings tell them, without what changes
-    /// with time.
+    /// The registry as listings tell it, without what changes with restarts and time.
     fn registry(&self) -> Vec<Value> {
-        let topics = json(&self.run(&["topic", "show", "T2", "-o", "json", "--id", "other"]));
-        let peers = self.run(&["peers", "list", "-o", "json", "--id", "other"]);
-        let peers: Vec<Value> = match json(&peers) {
-            Value::Array(peers) => peers.iter().map(|peer| peer["name"].clone()).collect(),
-            other => vec![other],
-        };
-        let settings = topics["settings"].clone();
-        vec![Value::Array(peers), topics["name"].clone(), settings]
+        let peers = json(&self.run(&["peers", "list", "-o", "json", "--id", "other"]));
+        let peers = peers.as_array().expect("a list").iter();
+        let keys = [
+            "peer",
+            "fingerprint",
+            "registered",
+            "hosted",
+            "owned",
+            "subscriptions",
+        ];
+        let mut told: Vec<Value> = peers
+            .flat_map(|peer| keys.map(|key| peer[key].clone()))
+            .collect();
+        let topic = json(&self.run(&["topic", "show", "T2", "-o", "json", "--id", "other"]));
+        let keys = ["topic", "id", "owner", "host", "version", "retain_age_ms"];
+        told.extend(keys.map(|key| topic[key].clone()));
+        assert!(told.len() > 20 && !told.contains(&Value::Null), "{told:?}");
+        told
     }
 
     fn check_messages(&self) {
@@ -104,6 +113,8 @@ fn end(process: Process, graceful: bool) {
 
 fn survives(restart: impl Fn(&mut Stage)) {
     let mut stage = Stage::new();
+    // Registers whoever asks, before it is looked.
+    stage.run(&["topic", "list", "--id", "other"]);
     let before = stage.registry();
     restart(&mut stage);
     stage.host.wait_for("session with the index");

@@ -177,8 +177,11 @@ impl FrameDecoder {
             return Ok(None);
         };
         if self.buffer.len() < LENGTH_BYTES + length {
-            self.buffer
-                .reserve(LENGTH_BYTES + length - self.buffer.len());
+            // A length is only a claim: room is made for as much again as has come, so that idle
+            // streams cost nothing.
+            let missing = LENGTH_BYTES + length - self.buffer.len();
+            let ahead = self.buffer.len().max(limits::FRAME_AHEAD_BYTES);
+            self.buffer.reserve(missing.min(ahead));
             return Ok(None);
         }
         self.buffer.advance(LENGTH_BYTES);
@@ -264,6 +267,14 @@ mod tests {
                 max: 100
             })
         );
+    }
+
+    #[test]
+    fn a_claimed_length_takes_no_memory() {
+        let mut decoder = FrameDecoder::new(limits::FRAME_BYTES);
+        decoder.push(&(limits::FRAME_BYTES as u32).to_le_bytes());
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(decoder.buffer.capacity() < 4 * limits::FRAME_AHEAD_BYTES);
     }
 
     #[test]
