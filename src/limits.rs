@@ -30,6 +30,10 @@ pub const FRAME_AHEAD_BYTES: usize = 16 << 10;
 /// writes matter: 100 byte writes to a stream are twenty times slower than 64 KiB ones.
 pub const DATA_FRAME_BYTES: usize = 256 << 10;
 
+/// Names of one batched lookup: their routes, at 32 bytes each, fill half of a metadata reply and
+/// leave the rest to the hosts' addresses.
+pub const LOOKUP_NAMES: usize = 16_384;
+
 /// Entries on one page of a listing.
 pub const PAGE_ENTRIES: u32 = 1_000;
 /// Topic reports in one frame of a session's report stream.

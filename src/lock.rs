@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -71,10 +72,8 @@ impl FolderLock {
             .create(true)
             .truncate(false)
             .open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockError::Held(holder_in(&file))),
-            Err(error) => return Err(LockError::Io(error.into())),
+        if !try_lock(&file)? {
+            return Err(LockError::Held(holder_in(&file)));
         }
         let pid = format!("{}\n", std::process::id());
         // A pid that cannot be written on a full disk must not keep the folder from opening.
@@ -83,6 +82,24 @@ impl FolderLock {
             .and_then(|()| file.write_all(pid.as_bytes()));
         Ok(FolderLock { _file: file })
     }
+}
+
+/// Locks the file against every other holder; `false`: somebody else holds it. [`holder`] locks for
+/// the moment of its question, so that one refusal proves nothing.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    for pause in [
+        Duration::ZERO,
+        Duration::from_millis(5),
+        Duration::from_millis(25),
+    ] {
+        std::thread::sleep(pause);
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// Who holds the folder, if anybody does. Asking makes neither the file nor the folder.

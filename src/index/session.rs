@@ -164,6 +164,14 @@ impl Sessions {
         ]
     }
 
+    /// The peer of this session says that it stops.
+    pub fn leave(&mut self, id: SessionId) -> Vec<SessionEffect> {
+        match self.peer(id) {
+            Some(peer) => self.end(peer, SessionEnd::ShuttingDown),
+            None => Vec::new(),
+        }
+    }
+
     /// Ends all sessions: the index stops.
     pub fn end_all(&mut self, end: SessionEnd) -> Vec<SessionEffect> {
         let peers: Vec<Fingerprint> = self.by_peer.keys().copied().collect();
@@ -212,6 +220,20 @@ mod tests {
             .step_by(100)
             .flat_map(|at| sessions.tick(ms(at)))
             .collect()
+    }
+
+    #[test]
+    fn a_goodbye_ends_a_session_at_once_and_only_its_own() {
+        let mut sessions = sessions();
+        sessions.opened(A, id(1), boot(1), ms(0));
+        sessions.opened(A, id(2), boot(1), ms(10));
+        assert_eq!(sessions.leave(id(1)), vec![]);
+        let gone = vec![
+            SessionEffect::Away(A),
+            SessionEffect::End(id(2), SessionEnd::ShuttingDown),
+        ];
+        assert_eq!(sessions.leave(id(2)), gone);
+        assert_eq!(sessions.leave(id(2)), vec![]);
     }
 
     #[test]

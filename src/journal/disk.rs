@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags};
 
 /// A folder tree with files in it.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -111,11 +111,8 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Arc<dyn DiskFile>>> {
         let file = owner_only().truncate(false).open(path)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Arc::new(RealFile(file)))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let locked = crate::lock::try_lock(&file)?;
+        Ok(locked.then(|| Arc::new(RealFile(file)) as Arc<dyn DiskFile>))
     }
 }
 

@@ -130,7 +130,9 @@ impl Control {
                 Ok(sent.is_err().then_some(Event::Lost))
             }
             Effect::Close => {
-                if streams.take().is_some() {
+                if let Some(mut streams) = streams.take() {
+                    // Not finished in order, which would say that this peer stops.
+                    streams.sender.reset(ErrorCode::TimedOut);
                     tracing::warn!(peer = %self.name, "lost the session with the index; trying again");
                 }
                 Ok(None)

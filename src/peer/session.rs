@@ -155,7 +155,7 @@ impl Session {
         match end {
             SessionEnd::Fenced | SessionEnd::Deregistered => {
                 self.phase = Phase::Stopped;
-                vec![Effect::Close, Effect::Stop(end)]
+                vec![Effect::Stop(end)]
             }
             SessionEnd::ShuttingDown | SessionEnd::Expired => self.on_lost(now, random),
         }
@@ -259,7 +259,7 @@ mod tests {
         for end in [SessionEnd::Fenced, SessionEnd::Deregistered] {
             let mut session = open(0);
             let effects = session.handle(Event::Ended(end), ms(10), 0);
-            assert_eq!(effects, [Effect::Close, Effect::Stop(end)]);
+            assert_eq!(effects, [Effect::Stop(end)]);
             assert_eq!(tick(&mut session, 100_000), []);
             assert_eq!(session.handle(Event::Lost, ms(100_000), 0), []);
         }

@@ -112,7 +112,7 @@ pub struct LookupMany {
     /// The topics; bounded by the size of a request.
     pub names: Vec<TopicName>,
 }
-message!(0x03 LookupMany);
+message!(0x03 LookupMany, names <= limits::LOOKUP_NAMES);
 
 /// The answer to [`LookupMany`]: hosts are named once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

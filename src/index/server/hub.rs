@@ -214,6 +214,13 @@ impl Hub {
     }
 
     /// The index stops: all sessions end, and those that are about to open end at once.
+    /// The peer of a session has stopped in order; answers it, if the session was still its own.
+    pub(super) fn leave(&self, id: SessionId) -> Vec<Fingerprint> {
+        let mut state = self.state.lock();
+        let effects = state.sessions.leave(id);
+        self.apply(&mut state, effects)
+    }
+
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.stopping = true;

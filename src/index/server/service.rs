@@ -54,6 +54,13 @@ impl Index {
         });
     }
 
+    /// The peer of a session has stopped in order.
+    pub(super) fn goodbye(self: &Arc<Self>, id: crate::types::SessionId) {
+        for peer in self.hub.leave(id) {
+            self.tell(Event::Seen { peer });
+        }
+    }
+
     pub(super) async fn decide(&self, event: Event) -> Result<Answer, ErrorReply> {
         self.deciding.decide(event).await
     }

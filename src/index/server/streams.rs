@@ -131,9 +131,10 @@ async fn open(
     }
 }
 
-/// The session outlives this stream: only silence ends it, so that a reconnect changes nothing.
+/// The session outlives a stream that breaks: only silence ends it, so that a reconnect changes
+/// nothing. A stream that the peer finishes in order is a goodbye: it hosts nothing any more.
 async fn heartbeats(
-    index: &Index,
+    index: &Arc<Index>,
     id: SessionId,
     link: &Link,
     opened: &SessionOpened,
@@ -151,7 +152,10 @@ async fn heartbeats(
                 return Ok(());
             }
             frame = receiver.next() => {
-                let Some(frame) = frame? else { return Ok(()) };
+                let Some(frame) = frame? else {
+                    index.goodbye(id);
+                    return Ok(());
+                };
                 let Heartbeat { serial } = frame.decode()?;
                 if index.hub.heartbeat(id) {
                     sender.send(&HeartbeatAck { serial }).await?;
