@@ -1,4 +1,31 @@
 //! Waypost: durable publish/subscribe over QUIC without a broker in the data path.
+//!
+//! A small **index** knows which peer hosts which topic; **peers** keep the messages of the topics that
+//! they host in a journal and serve them to each other directly.
+//!
+//! ```text
+//!   publish:   client::Publisher ──append──► peer::append ──► journal ──fdatasync──► acknowledged
+//!   read:      client::pull/follow ◄──Data── peer::pull/follow ◄── journal (tail cache, else disk)
+//!   who, where: client::IndexLink ──lookup──► index::server (from memory)
+//!   changes:   index::server ──► index::decide (pure) ──► index::store ──► answered
+//!   hosting:   peer::control ◄──assignments── index ──reports──► index
+//! ```
+//!
+//! From the bottom up; each module knows only what stands above it in this table:
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`types`], [`limits`], [`clock`], [`lock`], [`text`] | words, bounds, time, one process per folder, safe text |
+//! | [`wire`] | what travels: frames, messages, batches, errors; a codec only |
+//! | [`transport`] | QUIC with pinned keys: identities, endpoints, requests, streams |
+//! | [`journal`] | what a peer keeps: one log for all topics, group commit, recovery |
+//! | [`index`] | who exists, who hosts, who subscribes: pure decisions, a store, a server |
+//! | [`client`] | the library: publish, pull, follow, topics, subscriptions |
+//! | [`peer`] | a hosting peer: serves a journal, keeps a session with the index |
+//! | [`config`], [`telemetry`], [`cli`] | what people type, read and configure |
+//!
+//! To embed: [`client::Client`], [`peer::run`], [`index::server::run`]. docs/ has ARCHITECTURE, WIRE,
+//! JOURNAL and SAFETY.
 #![deny(missing_docs)]
 
 pub mod cli;
