@@ -6,7 +6,10 @@ use super::golden::{Direction, Protocol, all};
 use waypost::wire::{ErrorCode, Retry};
 
 const DOC: &str = include_str!("../../docs/WIRE.md");
-const INDEX: &str = include_str!("../../src/wire/index.rs");
+const INDEX: &str = concat!(
+    include_str!("../../src/wire/index.rs"),
+    include_str!("../../src/wire/index/session.rs"),
+);
 const PEER: &str = include_str!("../../src/wire/peer.rs");
 
 type Numbered = BTreeSet<(Protocol, Direction, u8, String)>;
