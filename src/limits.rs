@@ -53,6 +53,8 @@ pub const NOTICE_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const PRODUCERS_PER_TOPIC: usize = 1_024;
 /// (sequence, offset) ranges remembered per producer of a topic: the largest in-flight window.
 pub const RANGES_PER_PRODUCER: usize = 1_024;
+/// Consumer groups in which one subscriber has a position in one topic.
+pub const GROUPS_PER_SUBSCRIBER: usize = 1_024;
 
 /// Appends of one stream that wait for their answer: the dedupe window of one producer, so that any
 /// of them can be sent again.

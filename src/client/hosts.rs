@@ -35,7 +35,7 @@ impl Client {
                 self.save_routes(false);
                 Err(error)
             }
-            (Err(ClientError::IndexUnreachable { .. }), Some(cached)) => Ok(cached.route),
+            (Err(error), Some(cached)) if is_silent(&error) => Ok(cached.route),
             (Err(error), _) => Err(error),
         }
     }
@@ -174,6 +174,16 @@ enum Failure {
     Again(ClientError),
 }
 
+/// Whether the index has said nothing: it cannot be found or reached, or the conversation broke.
+fn is_silent(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::IndexUnreachable { .. }
+            | ClientError::Resolve { .. }
+            | ClientError::Broken { .. }
+    )
+}
+
 /// A host that refuses us for good is final; one that is away may come back.
 fn unreachable(error: ClientError) -> Failure {
     match &error {
@@ -182,5 +192,20 @@ fn unreachable(error: ClientError) -> Failure {
             ..
         } if reply.retry == Retry::Never => Failure::Final(error),
         _ => Failure::Again(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{DecodeError, ErrorReply};
+
+    #[test]
+    fn a_cached_route_stands_in_for_an_index_that_says_nothing_only() {
+        let expected = "a route";
+        let broken = CallError::Decode(DecodeError::Ended { expected });
+        assert!(is_silent(&ClientError::call("asking", broken)));
+        let reply = ErrorReply::new(ErrorCode::NotAdmitted, "");
+        assert!(!is_silent(&ClientError::refused("asking", reply)));
     }
 }

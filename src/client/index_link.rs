@@ -189,7 +189,12 @@ impl IndexLink {
         for address in &self.inner.options.addresses {
             match self.dial_address(address).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) if is_unreachable(&error) => failed = Some(error),
+                // Another address may do: also where this one's name is not known just now.
+                Err(error)
+                    if is_unreachable(&error) || matches!(error, ClientError::Resolve { .. }) =>
+                {
+                    failed = Some(error);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -115,13 +115,14 @@ impl Client {
         reset: bool,
     ) -> Result<Position, ClientError> {
         let mut wanted = position;
+        let mut before = None;
         loop {
             let standing = self.commit_once(topic, id, group, wanted, reset).await?;
-            let overtaken = standing.sequence >= wanted.sequence && standing != wanted;
-            if !overtaken || (standing.next >= wanted.next && !reset) {
+            if is_settled(wanted, standing, before, reset) {
                 return Ok(standing);
             }
-            wanted.sequence = standing.sequence + 1;
+            before = Some(standing.next);
+            wanted.sequence = standing.sequence.saturating_add(1);
         }
     }
 
@@ -169,6 +170,15 @@ impl Client {
         })
         .await
     }
+}
+
+/// Whether a commit needs no other try. `before`: where the try before it left the position.
+fn is_settled(wanted: Position, standing: Position, before: Option<Offset>, reset: bool) -> bool {
+    let overtaken = standing.sequence >= wanted.sequence && standing != wanted;
+    // A host moves what lies outside of the topic to its edge. Once may have been another writer with
+    // our sequence; the same place again, under the next sequence, is the edge.
+    let at_edge = standing.sequence == wanted.sequence && before == Some(standing.next);
+    !overtaken || at_edge || (standing.next >= wanted.next && !reset)
 }
 
 /// What came over the wire, before it is verified.
@@ -221,7 +231,9 @@ async fn pull_once(
             return Err(DecodeError::Ended { expected }.into());
         }
     };
-    let (end, batches) = read_data(&mut receiver, started.end).await?;
+    // What is asked for, and a batch that begins within it.
+    let most = options.max_bytes.saturating_add(limits::FRAME_BYTES as u64);
+    let (end, batches) = read_data(&mut receiver, started.end, most).await?;
     Ok(RawPull {
         started,
         topic: route.topic,
@@ -233,18 +245,32 @@ async fn pull_once(
 async fn read_data(
     receiver: &mut FrameReceiver,
     end: Offset,
+    most: u64,
 ) -> Result<(Offset, Vec<Bytes>), CallError> {
     let mut batches = vec![];
     let mut end = end;
+    let mut bytes = 0;
     while let Some(frame) = receiver.next_within(DATA_TIMEOUT).await? {
         if frame.kind == ErrorReply::KIND {
             return Err(remote(&frame)?);
         }
         let (data, payload) = frame.decode_with_payload::<Data>()?;
         end = end.max(data.end);
+        bytes += payload.len() as u64;
+        within(bytes, most)?;
         split_batches(payload, &mut batches)?;
     }
     Ok((end, batches))
+}
+
+/// A host must not fill our memory.
+fn within(bytes: u64, most: u64) -> Result<(), CallError> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let detail = format!("the host sent {bytes} bytes where {most} were the most");
+    let code = crate::wire::ErrorCode::TooLarge;
+    Err(CallError::Remote(ErrorReply::new(code, detail)))
 }
 
 /// Cuts a Data frame's payload into batches.
@@ -264,4 +290,44 @@ fn bad_batch(error: BatchError) -> CallError {
 
 fn remote(frame: &crate::wire::Frame) -> Result<CallError, CallError> {
     Ok(CallError::Remote(frame.decode::<ErrorReply>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(next: u64, sequence: u64) -> Position {
+        Position {
+            next: Offset(next),
+            sequence,
+        }
+    }
+
+    #[test]
+    fn a_position_moved_to_the_edge_of_the_topic_is_not_sent_for_ever() {
+        for reset in [true, false] {
+            assert!(!is_settled(at(50, 1), at(20, 1), None, reset));
+            let before = Some(Offset(20));
+            assert!(is_settled(at(50, 2), at(20, 2), before, reset));
+        }
+        // Retention took what was to be read again.
+        assert!(!is_settled(at(5, 1), at(20, 1), None, true));
+        assert!(is_settled(at(5, 2), at(20, 2), Some(Offset(20)), true));
+    }
+
+    #[test]
+    fn a_host_that_sends_without_end_is_left() {
+        assert!(within(10, 10).is_ok());
+        let error = within(11, 10).unwrap_err();
+        assert_eq!(error.retry(), crate::wire::Retry::Never);
+    }
+
+    #[test]
+    fn an_overtaken_commit_is_sent_again() {
+        assert!(is_settled(at(9, 3), at(9, 3), None, false));
+        assert!(is_settled(at(9, 3), at(12, 7), None, false));
+        assert!(!is_settled(at(9, 3), at(5, 7), None, false));
+        assert!(!is_settled(at(9, 3), at(12, 7), None, true));
+        assert!(!is_settled(at(9, 8), at(5, 9), Some(Offset(5)), false));
+    }
 }

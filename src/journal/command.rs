@@ -145,6 +145,12 @@ pub enum Refusal {
     /// The disk is full.
     #[error("the disk is full")]
     StorageFull,
+    /// The subscriber has a position in too many groups of the topic.
+    #[error("a subscriber has a position in at most {max} groups of a topic")]
+    TooManyGroups {
+        /// The bound.
+        max: usize,
+    },
     /// Messages of the topic were damaged, and how many there were cannot be proven.
     #[error("the end of the topic is damaged; `topic recover --accept-loss` opens it again")]
     Damaged,

@@ -100,6 +100,14 @@ impl Topic {
         }
     }
 
+    /// In how many groups a subscriber has a position.
+    fn groups_of(&self, subscriber: &Fingerprint) -> usize {
+        let positions = self.traffic.iter().flat_map(|t| t.positions.keys());
+        positions
+            .filter(|key| key.subscriber == *subscriber)
+            .count()
+    }
+
     fn range(&self) -> (Offset, Offset) {
         self.traffic
             .as_ref()
@@ -277,6 +285,11 @@ impl Table {
         let (start, end) = topic.range();
         let known = topic.traffic.as_ref().and_then(|t| t.positions.get(key));
         let mut next = next.clamp(start, end);
+        // Positions stay until the topic goes, and anybody may commit one.
+        let max = limits::GROUPS_PER_SUBSCRIBER;
+        if known.is_none() && topic.groups_of(&key.subscriber) >= max {
+            return Decision::refuse(Refusal::TooManyGroups { max });
+        }
         if let Some(known) = known {
             if sequence <= known.sequence {
                 return Decision::Answer(Outcome::Position(*known));

@@ -241,6 +241,33 @@ fn forgetting_takes_everything() {
     );
 }
 
+#[test]
+fn a_subscriber_has_a_bounded_number_of_positions_in_a_topic() {
+    let mut table = booted();
+    let commit = |subscriber: u8, group: usize, sequence| Command::Position {
+        topic: topic(0),
+        key: PositionKey {
+            subscriber: Fingerprint([subscriber; 32]),
+            group: Group::new(&format!("g{group}")).unwrap(),
+        },
+        next: Offset(1),
+        sequence,
+        reset: false,
+    };
+    let max = limits::GROUPS_PER_SUBSCRIBER;
+    let taken = |outcome| matches!(outcome, Outcome::Position(_));
+    assert!((0..max).all(|group| taken(step(&mut table, &commit(3, group, 1)))));
+    assert_eq!(
+        step(&mut table, &commit(3, max, 1)),
+        Outcome::Refused(Refusal::TooManyGroups { max })
+    );
+    assert!(
+        taken(step(&mut table, &commit(3, 0, 2))),
+        "a known one moves"
+    );
+    assert!(taken(step(&mut table, &commit(4, max, 1))), "others may");
+}
+
 fn retained(bytes: Option<u64>, age_ms: Option<u64>) -> Table {
     let mut table = booted();
     let mut topic = hosted(0);

@@ -346,7 +346,12 @@ impl Writer {
                 table.after_trim(&topic);
             }
         }
-        self.write(&table, group).map(|_| ())
+        let topics = self.write(&table, group)?;
+        drop(table);
+        if !topics.is_empty() {
+            (self.hooks.on_commit)(&topics);
+        }
+        Ok(())
     }
 
     fn mark(&mut self, closed: bool) -> Result<(), FatalError> {

@@ -91,6 +91,7 @@ pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
         Refusal::UnknownProducer => ErrorCode::UnknownProducer,
         Refusal::SequenceTooOld => ErrorCode::SequenceTooOld,
         Refusal::StorageFull => ErrorCode::StorageFull,
+        Refusal::TooManyGroups { .. } => ErrorCode::QuotaExceeded,
         Refusal::Damaged => ErrorCode::Damaged,
         Refusal::Corrupt(_) | Refusal::WrongTopic { .. } => ErrorCode::CorruptBatch,
     };

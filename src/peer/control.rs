@@ -17,7 +17,7 @@ use crate::client::{ClientError, IndexLink, describe};
 use crate::clock;
 use crate::journal::{Command, Done, Journal, Outcome};
 use crate::transport::{CallError, FrameReceiver, FrameSender};
-use crate::types::{BootId, Fingerprint, PeerName};
+use crate::types::{BootId, Fingerprint, MonoNs, PeerName};
 use crate::wire::index::{Heartbeat, HeartbeatAck, SessionEnd, SessionOpen, SessionOpened};
 use crate::wire::{DecodeError, ErrorCode, ErrorReply, Message, Retry};
 
@@ -49,6 +49,8 @@ struct Streams {
     sender: FrameSender,
     receiver: FrameReceiver,
     others: tokio::task::JoinHandle<()>,
+    /// Until when to wait for the index's last word, once the other streams have ended.
+    last_word_by: Option<MonoNs>,
 }
 
 impl Drop for Streams {
@@ -179,6 +181,7 @@ impl Control {
             sender,
             receiver,
             others,
+            last_word_by: None,
         };
         Ok((streams, event))
     }
@@ -282,6 +285,10 @@ async fn next_frame(streams: &mut Streams) -> Event {
 /// Why the other streams ended, if the index says so: its word travels on a stream of its own and
 /// may come after their ends. Missing it would make a deregistered peer knock for ever.
 async fn last_word(streams: &mut Streams) -> Event {
+    let now = clock::mono_now();
+    let by = *streams
+        .last_word_by
+        .get_or_insert_with(|| now.plus(LAST_WORD_WITHIN));
     let word = async {
         loop {
             match read(streams.receiver.next().await) {
@@ -291,7 +298,9 @@ async fn last_word(streams: &mut Streams) -> Event {
             }
         }
     };
-    let waited = tokio::time::timeout(LAST_WORD_WITHIN, word).await;
+    // One deadline for all calls: heartbeats are due more often than this wait is long, and each
+    // ends the function.
+    let waited = tokio::time::timeout(by.since(now), word).await;
     waited.unwrap_or(Event::Lost)
 }
 

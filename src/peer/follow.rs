@@ -31,6 +31,7 @@ pub(super) async fn serve(
         caller,
         watcher: Arc::new(Watcher::default()),
         slots: HashMap::new(),
+        topics: HashSet::new(),
         ready: Ready::default(),
     };
     if let Err(error) = stream.run(sender, receiver).await {
@@ -71,6 +72,8 @@ struct FollowStream<'a> {
     caller: &'a Caller,
     watcher: Arc<Watcher>,
     slots: HashMap<u32, Slot>,
+    /// The topics of all slots.
+    topics: HashSet<TopicId>,
     ready: Ready,
 }
 
@@ -135,6 +138,13 @@ impl FollowStream<'_> {
                 format!("slot {} is in use on this stream", add.slot),
             ));
         }
+        // Or one stream could make each commit of a topic wake a million slots.
+        if self.topics.contains(&add.topic) {
+            return Err(ErrorReply::new(
+                ErrorCode::Malformed,
+                format!("topic {} is followed on this stream already", add.topic),
+            ));
+        }
         if self.slots.len() >= limits::SLOTS_PER_STREAM {
             return Err(ErrorReply::new(
                 ErrorCode::QuotaExceeded,
@@ -153,6 +163,7 @@ impl FollowStream<'_> {
             credit: add.credit,
         };
         self.slots.insert(add.slot, slot);
+        self.topics.insert(topic.id);
         self.ready.push(add.slot);
         Ok(Added {
             slot: add.slot,
@@ -165,6 +176,7 @@ impl FollowStream<'_> {
 
     fn remove(&mut self, slot: u32) {
         if let Some(state) = self.slots.remove(&slot) {
+            self.topics.remove(&state.topic);
             self.host.tips.unwatch(state.topic, &self.watcher, slot);
         }
     }

@@ -90,8 +90,7 @@ pub(super) async fn session(
         Err(why) => return stream.reply_error(&why).await,
     };
     let Some(link) = index.hub.link(id, conn.caller.key) else {
-        let why = ErrorReply::new(ErrorCode::Fenced, "the session was replaced at once");
-        return stream.reply_error(&why).await;
+        return stream.reply_error(&ended_at_once()).await;
     };
     let (mut sender, mut receiver) = stream.into_parts();
     let result = heartbeats(index, id, &link, &opened, &mut sender, &mut receiver).await;
@@ -163,6 +162,16 @@ async fn heartbeats(
             }
         }
     }
+}
+
+/// A session that was over before its stream began: the index is stopping, or another one took its
+/// place. Not `Fenced`, which would end the peer's process for good; if another process hosts under
+/// the key, the next opening says so.
+fn ended_at_once() -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::ShuttingDown,
+        "the session ended as it began; open another one",
+    )
 }
 
 fn no_session() -> ErrorReply {
@@ -298,6 +307,11 @@ async fn take_reports(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_that_ends_as_it_begins_is_opened_again() {
+        assert_eq!(ended_at_once().retry, crate::wire::Retry::Later);
+    }
 
     #[test]
     fn unspecified_addresses_become_the_observed_one() {

@@ -306,3 +306,25 @@ fn commands_of_one_group_see_each_other() {
         assert_eq!(bases, [1, 2, 1]);
     });
 }
+
+#[test]
+fn trims_by_age_are_told_to_who_reports_them() {
+    let (told, trimmed) = std::sync::mpsc::channel();
+    let hooks = Hooks {
+        on_commit: Box::new(move |topics: &[TopicId]| drop(told.send(topics.to_vec()))),
+        ..Hooks::default()
+    };
+    let disk = FaultyDisk::new();
+    let (journal, _) = Journal::open(options(&disk), hooks).unwrap();
+    let epoch = boot(&journal);
+    let mut aged = hosted(0);
+    aged.settings.retain_age_ms = Some(1);
+    journal.submit_blocking(Command::Host(aged)).unwrap();
+    put(&journal, epoch, 0, 0, 0, &[b"a"]);
+    let soon = limits::JOURNAL_TICK * 10;
+    assert_eq!(trimmed.recv_timeout(soon).unwrap(), [topic(0)], "appended");
+    assert_eq!(trimmed.recv_timeout(soon).unwrap(), [topic(0)], "trimmed");
+    let stat = journal.topic(topic(0)).unwrap();
+    assert_eq!(stat.start, stat.end);
+    journal.close();
+}
