@@ -102,6 +102,8 @@ pub const WINDOW_POOL_SHARE: u64 = 16;
 pub const WINDOW_PER_KEY_BYTES: u64 = 256 << 20;
 /// Share of what is left of [`WINDOW_PER_KEY_BYTES`] that one connection may take at once.
 pub const WINDOW_PER_KEY_SHARE: u64 = 4;
+/// How long a host lets a pull wait for a first message; who wants to wait longer asks again.
+pub const PULL_WAIT: Duration = Duration::from_secs(300);
 /// Bytes of unacknowledged sent data per connection.
 pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// Handshakes in flight at one endpoint; further ones are refused.

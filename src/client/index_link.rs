@@ -218,7 +218,7 @@ impl IndexLink {
                 }
                 Err(ConnectError::KeyMismatch {
                     expected, found, ..
-                }) => {
+                }) if address.fingerprint.is_none() => {
                     return Err(self.changed_key(address, expected, found));
                 }
                 Err(error) => failed = Some(error),
@@ -286,10 +286,12 @@ impl IndexLink {
 
 fn is_unreachable(error: &ClientError) -> bool {
     match error {
-        ClientError::IndexUnreachable { source, .. } => !matches!(
-            source,
-            ConnectError::Refused { reply, .. } if reply.retry == Retry::Never
-        ),
+        ClientError::IndexUnreachable { source, .. } => match source {
+            ConnectError::Refused { reply, .. } => reply.retry != Retry::Never,
+            // Not the key that was pinned in a config or on the command line.
+            ConnectError::KeyMismatch { .. } => false,
+            _ => true,
+        },
         ClientError::Broken { source, .. } => source.is_connection_lost(),
         _ => false,
     }

@@ -101,6 +101,7 @@ pub enum Event {
         session: SessionId,
         boot: BootId,
         storage: StorageId,
+        incarnation: Incarnation,
         addresses: Vec<SocketAddr>,
         program: String,
     },
@@ -245,10 +246,6 @@ pub enum Happened {
         peer: PeerName,
         incarnation: Incarnation,
     },
-    StorageChanged {
-        peer: PeerName,
-        hosted: u32,
-    },
     Adopted {
         peer: PeerName,
         topics: u32,
@@ -340,6 +337,7 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
             session,
             boot,
             storage,
+            incarnation,
             addresses,
             program,
         } => {
@@ -347,6 +345,7 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
                 session: *session,
                 boot: *boot,
                 storage: *storage,
+                incarnation: *incarnation,
                 addresses,
                 program,
             };

@@ -68,9 +68,6 @@ pub(super) fn happened(what: &Happened) {
         Happened::SessionOpened { peer, incarnation } => {
             tracing::info!(target: "waypost::index", %peer, incarnation, "Peer {peer} is live");
         }
-        Happened::StorageChanged { peer, hosted } => {
-            tracing::warn!(target: "waypost::index", %peer, hosted, "Peer {peer} came back with another data folder");
-        }
         Happened::Adopted { peer, topics } => {
             tracing::info!(target: "waypost::index", %peer, topics, "Peer {peer} hosts the {topics} topics again that its name had");
         }

@@ -16,6 +16,7 @@ use super::{assignments, reports};
 use crate::client::{ClientError, IndexLink, describe};
 use crate::clock;
 use crate::journal::{Command, Done, Journal, Outcome};
+use crate::limits;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
 use crate::types::{BootId, Fingerprint, MonoNs, PeerName};
 use crate::wire::index::{Heartbeat, HeartbeatAck, SessionEnd, SessionOpen, SessionOpened};
@@ -118,9 +119,10 @@ impl Control {
                     *streams = Some(opened);
                     Ok(Some(event))
                 }
-                Err(error) if is_final(&error) => Err(ControlEnd::Refused(error)),
+                Err(error) if self.is_final(&error) => Err(ControlEnd::Refused(error)),
                 Err(error) => {
                     self.log_failed_open(session, &error);
+                    self.renew_pass_if_asked(&error).await;
                     Ok(Some(Event::Lost))
                 }
             },
@@ -143,6 +145,29 @@ impl Control {
         }
     }
 
+    /// Whether opening a session will never succeed: this key, name or pin is refused. An index with
+    /// another key is so only at the start, where it is a mistake to be told at once; later it may be
+    /// anybody who took the port, and must not end a peer that serves.
+    fn is_final(&self, error: &ClientError) -> bool {
+        match error {
+            ClientError::Refused { reply, .. } => reply.retry == Retry::Never,
+            ClientError::KnownIndex(_) => self.state.incarnation() == 0,
+            _ => error
+                .code()
+                .is_some_and(|code| code.retry() == Retry::Never),
+        }
+    }
+
+    /// The index does not know this key (any more): registering again helps, or says what does not.
+    async fn renew_pass_if_asked(&self, error: &ClientError) {
+        if let ClientError::Refused { reply, .. } = error
+            && reply.retry == Retry::FreshPass
+            && let Err(error) = self.link.renew_pass().await
+        {
+            tracing::warn!(peer = %self.name, error = %describe(&error), "cannot register again");
+        }
+    }
+
     fn log_failed_open(&self, session: &Session, error: &ClientError) {
         // Once at first, then now and then, not at each of many tries.
         if session.tries().is_power_of_two() || session.tries() == 0 {
@@ -160,12 +185,20 @@ impl Control {
         let request = SessionOpen {
             boot: self.boot,
             storage: self.journal.storage_id(),
+            incarnation: self.journal.last_incarnation(),
             addresses: self.addresses.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let broken = |error| ClientError::call(doing, error);
         let (sender, mut receiver) = connection.open(&request).await.map_err(broken)?;
-        let opened: SessionOpened = receiver.expect().await.map_err(broken)?;
+        let answered = tokio::time::timeout(limits::REPLY_TIMEOUT, receiver.expect());
+        let opened: SessionOpened = answered
+            .await
+            .unwrap_or(Err(CallError::Timeout {
+                what: "the answer to the opened session",
+                after: limits::REPLY_TIMEOUT,
+            }))
+            .map_err(broken)?;
         self.make_durable(opened.incarnation).await?;
         tracing::info!(
             peer = %self.name, incarnation = opened.incarnation, addresses = ?opened.advertised,
@@ -250,17 +283,6 @@ impl Control {
                 tracing::debug!(%error, "a stream of the session ended");
             }
         })
-    }
-}
-
-/// Whether opening a session will never succeed: this key, name or pin is refused.
-fn is_final(error: &ClientError) -> bool {
-    match error {
-        ClientError::Refused { reply, .. } => reply.retry == Retry::Never,
-        ClientError::KnownIndex(_) => true,
-        _ => error
-            .code()
-            .is_some_and(|code| code.retry() == Retry::Never),
     }
 }
 

@@ -71,6 +71,8 @@ impl HostState {
 pub(super) struct Caller {
     pub(super) fingerprint: Fingerprint,
     pub(super) name: PeerName,
+    /// When the pass ends that it has shown.
+    expires: UnixMicros,
 }
 
 /// The state of one accepted connection.
@@ -135,6 +137,7 @@ impl Host {
         Ok(Caller {
             fingerprint: body.fingerprint,
             name: body.name,
+            expires: body.expires,
         })
     }
 
@@ -168,6 +171,10 @@ impl Host {
         .await;
         match known {
             Ok(Ok(caller)) => match &*caller {
+                Some(caller) if caller.expires.plus(limits::PASS_GRACE) < clock::wall_now() => {
+                    let detail = "the pass shown on this connection has ended; register again";
+                    Err(ErrorReply::new(ErrorCode::BadPass, detail))
+                }
                 Some(caller) => Ok((caller.clone(), first)),
                 None => Err(no_pass()),
             },
@@ -198,7 +205,10 @@ impl Host {
                 end_long_stream(sender, stopped);
             }
             PeerRequest::Pull(request) => {
-                let outcome = pull::serve(&self, &caller, &request, &mut sender).await;
+                let outcome = tokio::select! {
+                    outcome = pull::serve(&self, &caller, &request, &mut sender) => outcome,
+                    () = becomes_true(self.stopping.clone()) => Err(pull::stopping()),
+                };
                 pull::finish(sender, outcome).await;
             }
             PeerRequest::Follow(_) => {

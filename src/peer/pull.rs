@@ -8,6 +8,7 @@ use super::read;
 use super::tips::Watcher;
 use super::traffic::Direction;
 use crate::journal::{Slice, TopicStat};
+use crate::limits;
 use crate::transport::{CallError, FrameSender};
 use crate::types::Offset;
 use crate::wire::peer::{Pull, PullStarted};
@@ -28,6 +29,14 @@ impl From<ErrorReply> for PullError {
     fn from(error: ErrorReply) -> Self {
         PullError::Answer(error)
     }
+}
+
+/// What a pull hears from a host that stops in the middle of it.
+pub(super) fn stopping() -> PullError {
+    PullError::Answer(ErrorReply::new(
+        ErrorCode::ShuttingDown,
+        "the host is stopping",
+    ))
 }
 
 /// Ends the stream as the outcome demands. An error in the middle of the data is a frame too.
@@ -164,6 +173,7 @@ async fn wait_for_message(
     if topic.end > from || wait_ms == 0 {
         return Ok(topic);
     }
+    let wait = Duration::from_millis(u64::from(wait_ms)).min(limits::PULL_WAIT);
     let watcher = Arc::new(Watcher::default());
     let _watch = Watching::new(host, topic.id, &watcher);
     let moved = async {
@@ -176,7 +186,7 @@ async fn wait_for_message(
             watcher.wait().await;
         }
     };
-    match tokio::time::timeout(Duration::from_millis(u64::from(wait_ms)), moved).await {
+    match tokio::time::timeout(wait, moved).await {
         Ok(moved) => moved,
         Err(_) => host.topic(topic.id),
     }

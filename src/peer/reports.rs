@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hashbrown::HashSet;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::journal::{Journal, TopicStat};
 use crate::limits;
@@ -16,16 +17,31 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Topics that changed since they were last reported.
 #[derive(Default)]
-pub(super) struct Changed(Mutex<HashSet<TopicId>>);
+pub(super) struct Changed {
+    topics: Mutex<HashSet<TopicId>>,
+    some: Notify,
+}
 
 impl Changed {
     /// Marks topics; called by the journal's writer.
     pub(super) fn mark(&self, topics: &[TopicId]) {
-        self.0.lock().extend(topics);
+        self.topics.lock().extend(topics);
+        self.some.notify_one();
     }
 
     fn take(&self) -> Vec<TopicId> {
-        self.0.lock().drain().collect()
+        self.topics.lock().drain().collect()
+    }
+
+    /// Waits until there is something.
+    async fn next(&self) -> Vec<TopicId> {
+        loop {
+            let topics = self.take();
+            if !topics.is_empty() {
+                return topics;
+            }
+            self.some.notified().await;
+        }
     }
 }
 
@@ -69,16 +85,8 @@ pub(super) async fn run(
             sender.send(&Report { serial, topics }).await?;
             receiver.expect::<ReportAck>().await?;
         }
-        topics = next_changes(changed).await;
-    }
-}
-
-async fn next_changes(changed: &Changed) -> Vec<TopicId> {
-    loop {
+        // The first change is reported at once, the next ones together a second later.
         tokio::time::sleep(EVERY).await;
-        let topics = changed.take();
-        if !topics.is_empty() {
-            return topics;
-        }
+        topics = changed.next().await;
     }
 }

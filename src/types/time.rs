@@ -30,6 +30,14 @@ impl MonoNs {
 )]
 pub struct UnixMicros(pub i64);
 
+impl UnixMicros {
+    /// The time `duration` later.
+    pub fn plus(self, duration: Duration) -> UnixMicros {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        UnixMicros(self.0.saturating_add(micros))
+    }
+}
+
 impl fmt::Display for UnixMicros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {

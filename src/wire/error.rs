@@ -94,6 +94,8 @@ codes! {
     Fenced = 15, "fenced", Never;
     /// The key was registered under another name already.
     NameTaken = 16, "already-registered", Never;
+    /// The peer came with another data folder than the one that holds its topics.
+    StorageChanged = 17, "storage-changed", Never;
 
     /// No topic of this name or id.
     TopicNotFound = 20, "topic-not-found", Never;

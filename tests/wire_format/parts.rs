@@ -107,6 +107,7 @@ fn lists_over_their_bound_are_refused_with_the_bound() {
     let open = SessionOpen {
         boot: super::golden::BOOT,
         storage: super::golden::STORAGE,
+        incarnation: 0,
         addresses: vec!["127.0.0.1:1".parse().unwrap(); limits::PEER_ADDRESSES + 1],
         version: "x".into(),
     };

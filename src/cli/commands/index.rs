@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::node::TakeOver;
+use crate::cli::ask;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::indexing::Indexing;
@@ -89,12 +90,21 @@ fn admit(ctx: &Context, args: &AdmitArgs) -> Result<(), CliError> {
     })
 }
 
+fn confirm_loss(name: &PeerName) -> Result<(), CliError> {
+    if ask::can_ask() {
+        return ask::confirm(&format!(
+            "Forget peer {name} and delete the topics that it hosts?"
+        ));
+    }
+    let what = format!("forgetting peer {name} deletes the topics that it hosts");
+    Err(CliError::new("needs-confirmation", Exit::Usage, what)
+        .help("repeat with --yes, or keep them: --keep-topics"))
+}
+
 async fn forget(ctx: &Context, args: ForgetArgs) -> Result<(), CliError> {
     let name = &args.name;
     if !args.yes && !args.keep_topics {
-        let what = format!("forgetting peer {name} deletes the topics that it hosts");
-        return Err(CliError::new("needs-confirmation", Exit::Usage, what)
-            .help("repeat with --yes, or keep them: --keep-topics"));
+        confirm_loss(name)?;
     }
     let client = ctx.operator_client()?;
     let forgotten = client.forget_peer(name, args.keep_topics).await?;

@@ -25,6 +25,7 @@ pub fn exit_of(code: ErrorCode) -> Exit {
         | C::BadPass
         | C::Forbidden
         | C::NameTaken
+        | C::StorageChanged
         | C::QuotaExceeded => Exit::Refused,
         C::Overloaded
         | C::ShuttingDown

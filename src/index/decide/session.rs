@@ -9,13 +9,14 @@ use super::rights::{self, Caller};
 use super::{Answer, Decision, Effect, Happened};
 use crate::index::record::{Change, PeerRecord, TopicRecord, WaitingRecord};
 use crate::limits;
-use crate::types::{BootId, Fingerprint, SessionId, StorageId};
+use crate::types::{BootId, Fingerprint, Incarnation, SessionId, StorageId};
 use crate::wire::{ErrorCode, ErrorReply};
 
 pub(super) struct Opening<'a> {
     pub(super) session: SessionId,
     pub(super) boot: BootId,
     pub(super) storage: StorageId,
+    pub(super) incarnation: Incarnation,
     pub(super) addresses: &'a [SocketAddr],
     pub(super) program: &'a str,
 }
@@ -35,6 +36,7 @@ pub(super) fn open(
             ),
         ));
     }
+    keeps_its_storage(view, &before, opening)?;
     let peer = renewed(view, &before, opening);
     let mut decision = Decision::answered(Answer::SessionOpened {
         incarnation: peer.incarnation,
@@ -44,12 +46,6 @@ pub(super) fn open(
         peer: peer.name.clone(),
         incarnation: peer.incarnation,
     }));
-    if before.storage.is_some_and(|known| known != opening.storage) {
-        decision.effects.push(Effect::Log(Happened::StorageChanged {
-            peer: peer.name.clone(),
-            hosted: view.base.hosted_count(caller.key),
-        }));
-    }
     adopt(view, &mut decision, &peer, opening.storage);
     if peer != before {
         decision.changes.push(Change::PutPeer(PeerRecord {
@@ -66,6 +62,26 @@ pub(super) fn open(
     Ok(decision)
 }
 
+/// A key that comes with another data folder does not have the messages of the topics that it hosts:
+/// appending to them would give their offsets a second content. Refused before anybody is fenced.
+fn keeps_its_storage(
+    view: &View<'_>,
+    peer: &PeerRecord,
+    opening: &Opening<'_>,
+) -> Result<(), ErrorReply> {
+    let hosted = view.base.hosted_count(peer.fingerprint);
+    match peer.storage {
+        Some(known) if known != opening.storage && hosted > 0 => Err(ErrorReply::new(
+            ErrorCode::StorageChanged,
+            format!(
+                "peer {} hosts {hosted} topics whose messages lie in data folder {known}, and this is {}; bring that folder back, or give the topics up: waypost deregister --id {}",
+                peer.name, opening.storage, peer.name
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The peer's record as this opening makes it. Only another boot raises the incarnation.
 fn renewed(view: &View<'_>, before: &PeerRecord, opening: &Opening<'_>) -> PeerRecord {
     let mut peer = before.clone();
@@ -76,7 +92,8 @@ fn renewed(view: &View<'_>, before: &PeerRecord, opening: &Opening<'_>) -> PeerR
         let kept = view.base.waiting(peer.fingerprint);
         let reached = kept
             .map_or(0, |waiting| waiting.incarnation)
-            .max(peer.incarnation);
+            .max(peer.incarnation)
+            .max(opening.incarnation);
         // A restart a second reaches the end of u32 after 136 years.
         peer.incarnation = reached.saturating_add(1);
     }

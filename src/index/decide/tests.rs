@@ -53,6 +53,7 @@ fn open(n: u8, boot: u8, storage: u8) -> Event {
         session: SessionId([boot; 16]),
         boot: BootId([boot; 16]),
         storage: StorageId([storage; 16]),
+        incarnation: 0,
         addresses: vec![from()],
         program: "test".into(),
     }
@@ -380,6 +381,35 @@ fn incarnations_rise_with_boots_and_fenced_boots_stay_out() {
         applied.directory.peer(key(1)).unwrap().fenced.len(),
         limits::FENCED_BOOTS
     );
+}
+
+fn granted(decision: Decision) -> u32 {
+    match decision.answer.unwrap() {
+        Answer::SessionOpened { incarnation, .. } => incarnation,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_host_without_its_data_folder_is_refused_before_anybody_is_fenced() {
+    let mut applied = Applied::new();
+    // Without topics any folder will do.
+    assert_eq!(granted(applied.decide(&open(1, 2, 2))), 2);
+    applied.decide(&create(1, "T", 1)).answer.unwrap();
+    assert_eq!(applied.refusal(&open(1, 3, 1)), ErrorCode::StorageChanged);
+    // The process that has the messages goes on under the same incarnation.
+    assert_eq!(granted(applied.decide(&open(1, 2, 2))), 2);
+    assert_eq!(granted(applied.decide(&open(1, 3, 2))), 3);
+}
+
+#[test]
+fn the_incarnation_rises_above_what_the_data_folder_has_seen() {
+    let mut applied = Applied::new();
+    let mut returning = open(1, 2, 1);
+    if let Event::OpenSession { incarnation, .. } = &mut returning {
+        *incarnation = 7;
+    }
+    assert_eq!(granted(applied.decide(&returning)), 8);
 }
 
 #[test]

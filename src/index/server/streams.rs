@@ -108,6 +108,7 @@ async fn open(
         session: id,
         boot: request.boot,
         storage: request.storage,
+        incarnation: request.incarnation,
         addresses: advertised(&request.addresses, conn.remote)?,
         program: request.version,
     };

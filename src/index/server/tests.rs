@@ -228,6 +228,7 @@ impl TestHost {
         let request = SessionOpen {
             boot: BootId(boot),
             storage: StorageId(storage),
+            incarnation: 0,
             addresses: vec!["0.0.0.0:4000".parse().unwrap()],
             version: "test".into(),
         };

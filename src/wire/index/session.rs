@@ -18,6 +18,9 @@ pub struct SessionOpen {
     pub boot: BootId,
     /// Random per data folder.
     pub storage: StorageId,
+    /// The highest incarnation that the data folder has seen, 0 if none: the index grants a higher
+    /// one, also when it was restored from a backup or the folder came under another key.
+    pub incarnation: Incarnation,
     /// Where it listens; an unspecified IP is replaced by the address that the index observes.
     pub addresses: Vec<SocketAddr>,
     /// The program's version.

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::nearest::explained;
 use crate::cli::received::Form;
-use crate::cli::{units, wait};
+use crate::cli::{output, units, wait};
 use crate::client::{Client, ClientError, Position, PullOptions, Pulled, ReadFrom};
 use crate::clock;
 use crate::types::{MonoNs, Offset};
@@ -39,6 +39,16 @@ pub(super) async fn run(ctx: &Context, client: &Client, args: &PullArgs) -> Resu
         pull.say_nothing_new().await?;
     }
     Ok(())
+}
+
+/// What retention took before it was read: the first offset wanted, and the first one kept.
+fn skipped(start: &ReadFrom, page: &Pulled) -> Option<(Offset, Offset)> {
+    let wanted = match start {
+        ReadFrom::Position(_) => page.position?.next,
+        ReadFrom::Offset(offset) => *offset,
+        ReadFrom::Start | ReadFrom::End | ReadFrom::Last(_) => return None,
+    };
+    (wanted < page.start).then_some((wanted, page.start))
 }
 
 struct Pull<'a> {
@@ -84,6 +94,13 @@ impl Pull<'_> {
         let mut page = self
             .page(ctx, self.args.read.start(), Duration::ZERO)
             .await?;
+        if let Some((from, to)) = skipped(&self.args.read.start(), &page) {
+            output::say(&format!(
+                "topic '{}': offsets {from} to {} are no longer kept; going on at {to}",
+                self.args.topic,
+                to.0 - 1
+            ));
+        }
         self.subscribe_again(&page).await?;
         if !self.args.wait || !page.delivery.is_empty() {
             return Ok(page);

@@ -217,9 +217,13 @@ impl Model {
 
     fn open(&mut self, key: u8, boot: u8, storage: u8) -> bool {
         let kept = self.waiting.get(&key).map_or(0, |waiting| waiting.2);
+        let hosts = self.topics.values().any(|topic| topic.host == key);
         let Some(peer) = self.peers.get_mut(&key) else {
             return false;
         };
+        if hosts && peer.storage.is_some_and(|known| known != storage) {
+            return false;
+        }
         if peer.boots.last() != Some(&boot) {
             if peer.boots.contains(&boot) {
                 return false;
