@@ -21,6 +21,11 @@ impl From<ClientError> for CliError {
             }
             ClientError::Refused { doing, reply } => CliError::from(reply).doing(doing),
             ClientError::Broken { doing, source } => CliError::from(source).doing(doing),
+            ClientError::IndexUnreachable {
+                source: source @ ConnectError::KeyMismatch { .. },
+                ..
+            } => CliError::from(source)
+                .help("correct the key after '#' in --index, or indexing_server.fingerprint"),
             ClientError::IndexUnreachable { address, source } => index(message, address, source),
             ClientError::HostUnreachable {
                 topic,
