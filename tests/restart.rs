@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Deployment, Process, eventually};
+use common::{Deployment, Process};
 use serde_json::Value;
 
 /// Index and host with something of everything in them.
