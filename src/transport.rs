@@ -36,7 +36,7 @@ mod verify;
 pub use connection::Connection;
 pub use endpoint::{Deadlines, Endpoint, EndpointOptions, Expect};
 pub use error::{BindError, CallError, ConnectError};
-pub use identity::{Identity, IdentityError, list_identities};
+pub use identity::{INDEX_NAME, Identity, IdentityError, list_identities};
 pub use known_index::{KnownIndex, KnownIndexError, Trust};
 pub use pass::{PassError, verify_pass};
 pub use pool::Pool;

@@ -12,12 +12,9 @@ use crate::config;
 use crate::index::admission::Policy;
 use crate::index::server::{IndexError, ServerOptions, run};
 use crate::index::store::StoreError;
-use crate::transport::{Endpoint, EndpointOptions, Identity};
+use crate::transport::{Endpoint, EndpointOptions, INDEX_NAME, Identity};
 use crate::types::Fingerprint;
 use crate::wire::ALPN_INDEX;
-
-/// The name under which the index's key lies in `certs/`; no peer can have it.
-pub const INDEX_KEY: &str = "index";
 
 /// An index that is ready to run.
 pub struct Indexing {
@@ -42,7 +39,7 @@ impl Indexing {
         // Before anything is made: a second index in a folder by mistake leaves no trace.
         look_for_port(bind, &data_dir)?;
         let certs = config.certs_dir();
-        let (identity, created) = Identity::load_or_create(&certs, INDEX_KEY)?;
+        let (identity, created) = Identity::load_or_create(&certs, INDEX_NAME)?;
         if created {
             tracing::info!(
                 key = %identity.fingerprint(),

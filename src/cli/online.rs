@@ -11,12 +11,10 @@ use super::wait;
 use super::who::{Role, Who};
 use crate::client::{Client, ClientOptions};
 use crate::limits;
-use crate::transport::{Identity, KnownIndex};
+use crate::transport::{INDEX_NAME, Identity, KnownIndex};
 use crate::types::PeerName;
 use crate::wire::ErrorCode;
 
-/// The name of the index's own key in `certs/`.
-const INDEX: &str = "index";
 /// How long a command waits for an index that does not answer.
 const INDEX_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a finished command stays to tell the other side that it goes. QUIC's own draining takes
@@ -51,7 +49,7 @@ impl Context {
     /// A client under the index's key, for what only its operator may do.
     pub fn operator_client(&self) -> Result<Client, CliError> {
         let certs = self.config.certs_dir();
-        let identity = Identity::load(&certs, INDEX).map_err(|error| {
+        let identity = Identity::load(&certs, INDEX_NAME).map_err(|error| {
             CliError::from(error)
                 .help("run this where the index runs: its operator is who holds its key")
         })?;

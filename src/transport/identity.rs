@@ -21,8 +21,8 @@ use crate::limits;
 use crate::types::{Fingerprint, NameError, PeerName};
 use crate::wire::pass::{PassBody, SignedPass};
 
-/// The name under which the index keeps its key; reserved, so that no peer has it.
-const INDEX_NAME: &str = "index";
+/// The name under which the index keeps its key in `certs/`; reserved, so that no peer has it.
+pub const INDEX_NAME: &str = "index";
 
 /// Key pair, certificate and fingerprint of one node; cheap to clone.
 #[derive(Clone)]

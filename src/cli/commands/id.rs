@@ -10,11 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{self, Row};
 use crate::config::{Config, IndexAddress, Origin};
-use crate::transport::{Identity, IdentityError, KnownIndex};
+use crate::transport::{INDEX_NAME, Identity, IdentityError, KnownIndex};
 use crate::types::{Fingerprint, PeerName};
-
-/// The name of the index's own key in `certs/`.
-const INDEX: &str = "index";
 
 /// Commands about identities.
 #[derive(Debug, Subcommand)]
@@ -130,7 +127,7 @@ fn index_fingerprint(config: &Config) -> Result<Option<Fingerprint>, CliError> {
         Origin::Flag(_) | Origin::Env(_)
     );
     if !elsewhere {
-        match Identity::load(&certs, INDEX) {
+        match Identity::load(&certs, INDEX_NAME) {
             Ok(identity) => return Ok(Some(identity.fingerprint())),
             Err(IdentityError::Missing { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -150,7 +147,7 @@ fn unknown_index(config: &Config) -> CliError {
         "the index's key is not known here",
     )
     .detail("address", server.ip.with_port(server.port))
-    .detail("searched", key_file(&certs, INDEX))
+    .detail("searched", key_file(&certs, INDEX_NAME))
     .detail("searched", certs.join("known_index").display())
     .help("run this where the index runs, or start one: waypost index")
 }
@@ -177,7 +174,7 @@ mod tests {
         known.record("127.0.0.1:8088", met).unwrap();
         assert_eq!(index_fingerprint(&config).unwrap(), Some(met));
 
-        let (own, _) = Identity::load_or_create(&certs, INDEX).unwrap();
+        let (own, _) = Identity::load_or_create(&certs, INDEX_NAME).unwrap();
         let own = own.fingerprint();
         assert_eq!(index_fingerprint(&config).unwrap(), Some(own));
 
