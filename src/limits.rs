@@ -49,7 +49,7 @@ pub const NOTICES_PER_PEER: usize = 10_000;
 /// How long an undelivered notice is kept.
 pub const NOTICE_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Producers remembered per topic for dedupe, the most recent by log offset.
+/// Producers remembered per topic for dedupe: of the key with the most, the most recent by offset.
 pub const PRODUCERS_PER_TOPIC: usize = 1_024;
 /// (sequence, offset) ranges remembered per producer of a topic: the largest in-flight window.
 pub const RANGES_PER_PRODUCER: usize = 1_024;
