@@ -47,6 +47,7 @@ mod recovery;
 mod replay;
 mod report;
 mod scan;
+mod segments;
 mod slice;
 mod space;
 mod stats;

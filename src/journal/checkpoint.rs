@@ -21,7 +21,7 @@
 //!   u32 lost      · (u64 from · u64 to)*
 //!   u32 positions · (as in `record`)*
 //!   u32 producers · ([16] id · u32 ranges · (u64 sequence · u64 offset · u64 count)*)*
-//!   u32 spans     · (u64 segment · u64 base · u64 end)*
+//!   u32 spans     · (u64 segment · u64 base · u64 end · u64 bytes)*
 //! ```
 
 use std::io;
@@ -35,9 +35,9 @@ use super::disk::{Disk, DiskFile};
 use super::layout::{VERSION, array, u16_at, u32_at, u64_at};
 use super::names;
 use super::record::{self, PartError};
+use super::segments::Span;
 use super::table::{Table, Topic};
 use super::traffic::{Mark, Traffic};
-use super::view::Span;
 use crate::limits;
 use crate::types::{Incarnation, Offset, ProducerId, StorageId, TopicId, UnixMicros};
 
@@ -243,6 +243,7 @@ fn encode_topic<'a>(
         out.put_u64_le(span.segment);
         out.put_u64_le(span.base.0);
         out.put_u64_le(span.end.0);
+        out.put_u64_le(span.bytes);
     }
 }
 
@@ -394,6 +395,7 @@ impl Loaded {
                     segment: rest.try_get_u64_le()?,
                     base: Offset(rest.try_get_u64_le()?),
                     end: Offset(rest.try_get_u64_le()?),
+                    bytes: rest.try_get_u64_le()?,
                 });
             }
         }

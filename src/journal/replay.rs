@@ -17,8 +17,9 @@ use super::record::{Record, kind};
 use super::recovery::{Found, Tail, listed};
 use super::report::{DamageReport, RecoveryReport};
 use super::scan::{At, Bytes, struck_headers};
+use super::segments::SegmentInfo;
 use super::table::{HostedTopic, Table};
-use super::view::{Effect, SegmentInfo, View};
+use super::view::{Effect, View};
 use crate::limits;
 use crate::types::{Offset, TopicId, TopicName, TopicSettings};
 use crate::wire::batch::BatchHeader;
@@ -106,6 +107,7 @@ impl<'a> Replay<'a> {
                 generation: segment.generation,
                 end: segment.end,
                 live: 0,
+                live_bytes: 0,
                 quarantined: segment.quarantined,
             };
             self.view.segments.insert(segment.sequence, info);

@@ -405,6 +405,7 @@ pub(super) fn make_segment(
         generation: rand::random(),
         storage,
         made: clock::wall_now(),
+        rewritten: false,
     };
     let (from, file) = match free {
         Some(free) => (names::free(dir, free), disk.open(&names::free(dir, free))?),
