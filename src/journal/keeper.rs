@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
 use parking_lot::MutexGuard;
 
@@ -16,6 +16,8 @@ use super::footer;
 use super::index::SegmentIndex;
 use super::names;
 use super::recovery::Kept;
+use super::rewrite::Policy;
+use super::rewriter::Wake;
 use super::table::Table;
 use crate::limits;
 use crate::types::TopicId;
@@ -39,6 +41,7 @@ pub(super) struct Keeper {
     /// Checkpoints in the folder, oldest first.
     pub(super) checkpoints: Vec<Kept>,
     pub(super) next_checkpoint: u64,
+    pub(super) rewriter: SyncSender<Wake>,
 }
 
 impl Keeper {
@@ -49,6 +52,7 @@ impl Keeper {
             self.checkpoint_if_due(false);
             self.make_room();
             self.reclaim();
+            self.tell_floor();
             match self.next_task(&tasks) {
                 Some(Task::Sealed(index)) => self.sealed.push_back(index),
                 Some(Task::Reclaim) => {}
@@ -57,6 +61,14 @@ impl Keeper {
         }
         self.write_footers();
         self.checkpoint_if_due(true);
+    }
+
+    /// Tells how far the checkpoints go, and the rewriter that there may be something to do.
+    fn tell_floor(&self) {
+        let floor = self.floor();
+        self.shared.floor.store(floor, Ordering::Release);
+        // If it is busy it will look again by itself.
+        let _ = self.rewriter.try_send(Wake::Look);
     }
 
     /// Waits for a task. Nobody tells of a full disk, so one looks by itself.
@@ -116,8 +128,8 @@ impl Keeper {
     /// of what the dead segments' footers give back.
     fn make_room(&mut self) {
         for _ in 0..limits::CHECKPOINTS_KEPT {
-            let dead = self.dead_above_floor();
-            if !self.shared.space.is_full() || dead.is_empty() {
+            let (dead, worth) = self.reclaimable_above_floor();
+            if !self.shared.space.is_full() || dead.is_empty() && worth == 0 {
                 return;
             }
             let written = self.checkpoint().or_else(|_| {
@@ -137,11 +149,14 @@ impl Keeper {
         }
     }
 
-    fn dead_above_floor(&self) -> Vec<u64> {
+    /// Dead segments that a checkpoint would let go, and how many it would let be rewritten.
+    fn reclaimable_above_floor(&self) -> (Vec<u64>, usize) {
+        let policy = Policy::new(&self.shared.options);
         let view = self.shared.view.read();
         let above = view.segments.range(self.floor()..view.active.sequence);
+        let worth = above.clone().filter(|(_, info)| policy.takes(info)).count();
         let dead = above.filter(|(_, info)| info.live == 0 && !info.quarantined);
-        dead.map(|(sequence, _)| *sequence).collect()
+        (dead.map(|(sequence, _)| *sequence).collect(), worth)
     }
 
     /// Nobody reads a dead segment; a start that misses a footer makes it anew.
@@ -253,6 +268,8 @@ impl Keeper {
     }
 
     fn reclaim(&self) {
+        // A rewritten segment must not take the name of one that is recycled here.
+        let _files = self.shared.files.lock();
         let floor = self.floor();
         let dead: Vec<u64> = {
             let mut view = self.shared.view.write();

@@ -138,6 +138,19 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// The generation that the checkpoint gives a segment that is not replayed.
+    pub(super) fn listed_generation(&self, sequence: u64) -> Option<u64> {
+        let info = self.view.segments.get(&sequence);
+        info.map(|info| info.generation)
+    }
+
+    /// A listed segment's file is another than when the checkpoint was written.
+    pub(super) fn take_file(&mut self, sequence: u64, generation: u64, end: u64) {
+        if let Some(info) = self.view.segments.get_mut(&sequence) {
+            (info.generation, info.end) = (generation, end);
+        }
+    }
+
     /// The last segment that the checkpoint names: it must be there.
     pub(super) fn last_listed_segment(&self) -> u64 {
         self.listed_last

@@ -467,6 +467,14 @@ impl View {
         log.spans.get(at).map(|span| span.end)
     }
 
+    /// A topic's batches in a segment, if it still needs it, and the topic's start.
+    pub(super) fn span_in(&self, id: &TopicId, segment: u64) -> Option<(Span, Offset)> {
+        let log = self.topics.get(id)?.log.as_deref()?;
+        let at = log.spans.partition_point(|span| span.segment < segment);
+        let span = log.spans.get(at).filter(|span| span.segment == segment)?;
+        Some((*span, log.range().0))
+    }
+
     /// Bytes held by the cache.
     pub(super) fn cached_bytes(&self) -> usize {
         self.tail.bytes()
