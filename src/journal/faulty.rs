@@ -49,6 +49,7 @@ struct State {
     fail_writes_after: Option<u64>,
     fail_syncs_after: Option<u64>,
     fail_changes_after: Option<u64>,
+    panics_in_allocate: bool,
     writes: u64,
     syncs: u64,
     changes: u64,
@@ -224,6 +225,11 @@ impl FaultyDisk {
         state.fail_changes_after = Some(state.changes + count);
     }
 
+    /// From now on whoever takes space in advance panics.
+    pub fn panic_in_allocate(&self) {
+        self.state.lock().panics_in_allocate = true;
+    }
+
     fn file(&self, node: Node) -> Arc<dyn DiskFile> {
         Arc::new(FaultyFile {
             node,
@@ -358,6 +364,7 @@ impl DiskFile for FaultyFile {
 
     fn allocate(&self, at: u64, length: u64) -> io::Result<bool> {
         let mut state = self.disk.state.lock();
+        assert!(!state.panics_in_allocate, "an injected panic");
         state.change()?;
         let old = state.content(self.node).current.len();
         state.resize(self.node, old.max((at + length) as usize))?;

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -267,6 +268,10 @@ impl Space {
 
     /// The preparer thread.
     pub(super) fn prepare(&self, options: &Options, storage: StorageId) {
+        let _witness = Witness {
+            space: self,
+            options,
+        };
         loop {
             let (job, hurried) = {
                 let mut state = self.state.lock();
@@ -362,6 +367,25 @@ impl Space {
     /// A failure of the preparer, for a writer that is idle.
     pub(super) fn failure(&self) -> Option<FatalError> {
         self.state.lock().failed.clone()
+    }
+}
+
+/// Tells the writer when the preparer's thread ends by a panic: it would wait for ever.
+struct Witness<'a> {
+    space: &'a Space,
+    options: &'a Options,
+}
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let error =
+            io::Error::other("the thread that makes space ready has panicked; this is a bug");
+        let mut state = self.space.state.lock();
+        state.failed = Some(FatalError::new("prepare space", &self.options.dir, error));
+        self.space.to_writer.notify_one();
     }
 }
 

@@ -175,6 +175,35 @@ fn a_failing_sync_acknowledges_nothing_ever_again() {
 }
 
 #[test]
+fn a_panic_where_space_is_made_ready_stops_the_journal_with_an_error() {
+    let disk = FaultyDisk::new();
+    let (told, fatal) = std::sync::mpsc::channel();
+    let hooks = Hooks {
+        on_fatal: Box::new(move |error| drop(told.send(error.source.to_string()))),
+        ..Hooks::default()
+    };
+    let (journal, _) = Journal::open(options(&disk), hooks).unwrap();
+    let epoch = boot(&journal);
+    host(&journal, 0);
+    disk.panic_in_allocate();
+    for sequence in 0.. {
+        let batch = batch_of(0, 0, sequence, &[&[1; 900]]);
+        let command = Command::Append {
+            topic: topic(0),
+            epoch,
+            batch,
+        };
+        match journal.submit_blocking(command) {
+            Ok(outcome) => drop(base(outcome)),
+            Err(Stopped) => break,
+        }
+    }
+    let error = fatal.recv().expect("the hook is called");
+    assert!(error.contains("panicked"), "{error}");
+    journal.close();
+}
+
+#[test]
 fn a_failing_write_stops_everybody_who_waits() {
     let disk = FaultyDisk::new();
     let journal = open(&disk);
