@@ -18,7 +18,7 @@
 //! | `table`, `traffic`, `dedupe` | pure decisions: topics, epochs, producers, positions, retention |
 //! | `queue`, `writer`, `space` | the write path: bounded queue, group commit, space made ready ahead |
 //! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
-//! | `keeper` | footers, checkpoints, recycling, behind everybody's back |
+//! | `keeper`, `spare` | footers, checkpoints, recycling, behind everybody's back |
 //! | `segments`, `rewrite`, `rewriter` | what of a segment is needed; rewriting those of which little is |
 //! | `recovery`, `replay`, `later`, `continuity`, `scan` | opening a folder |
 //! | [`lock`] | one process at a time |
@@ -53,6 +53,7 @@ mod scan;
 mod segments;
 mod slice;
 mod space;
+mod spare;
 mod stats;
 mod table;
 mod tail;
@@ -87,6 +88,7 @@ use queue::Queue;
 use reader::Reader;
 use rewriter::{Rewriter, Wake};
 use space::Space;
+use spare::Spares;
 use stats::Counters;
 use table::Table;
 use view::View;
@@ -328,6 +330,8 @@ fn start(
         checkpoints: recovered.checkpoints,
         next_checkpoint: recovered.next_checkpoint,
         rewriter: wakes.clone(),
+        spares: Spares::open(&shared.options),
+        grown: 0,
     };
     let rewriter = Rewriter {
         shared: shared.clone(),

@@ -196,6 +196,8 @@ pub const TAIL_CACHE_BYTES: usize = 64 << 20;
 /// A checkpoint is written only after this many times its own size of journal: at most an eighth
 /// more is written, and at most eight times a checkpoint is scanned at start.
 pub const CHECKPOINT_RATIO: u64 = 8;
+/// Bytes that a checkpoint takes at least: its head, its list of segments and its end.
+pub const CHECKPOINT_LEAST_BYTES: u64 = 4 << 10;
 /// Checkpoints kept: if the newest is damaged, the one before still tells the same story.
 pub const CHECKPOINTS_KEPT: usize = 2;
 /// Topics that a checkpoint encodes while it holds the journal's writer up: some 100 µs.

@@ -47,6 +47,13 @@ const SEGMENTS: u8 = 1;
 const TOPICS: u8 = 2;
 const END: u8 = 3;
 
+/// Bytes that a topic takes, beside its name.
+pub(super) const TOPIC_BYTES: u64 = 50;
+/// Bytes that a position takes, beside the name of its group.
+pub(super) const POSITION_BYTES: u64 = 49;
+/// Bytes that a topic's batches in one more segment add: all counts, a mark, a producer, the span.
+pub(super) const SPAN_BYTES: u64 = 170;
+
 /// A segment as a checkpoint lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ListedSegment {
@@ -139,14 +146,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Begins in a file of which nothing else is needed, named as unfinished.
     pub(super) fn begin(
-        disk: &dyn Disk,
-        dir: &Path,
+        file: Arc<dyn DiskFile>,
         head: &Head,
         segments: &[ListedSegment],
     ) -> io::Result<Writer> {
-        let path = names::unfinished(&names::checkpoint(dir, head.number));
-        let file = disk.create(&path)?;
         file.write_at(&head.encode(), 0)?;
         let mut writer = Writer {
             file,
@@ -215,6 +220,8 @@ impl Writer {
         payload.put_u64_le(self.topics);
         payload.put_u64_le(self.as_of);
         self.put(&payload)?;
+        // The file may have been a larger one.
+        self.file.set_length(self.at)?;
         self.file.sync()?;
         let path = names::checkpoint(dir, self.number);
         disk.rename(&names::unfinished(&path), &path)?;

@@ -136,6 +136,8 @@ impl<'a> Replay<'a> {
                 self.continuity.begin(*id, end);
             }
         }
+        // The next checkpoint will be larger by what follows only.
+        self.view.growth = 0;
     }
 
     /// The generation that the checkpoint gives a segment that is not replayed.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+use super::checkpoint;
 use super::index::{Place, SegmentIndex, Selected};
 use super::record::Record;
 use super::segments::{Segments, Span};
@@ -79,6 +80,8 @@ pub(super) struct View {
     pub(super) group: u64,
     /// The last group before the active segment.
     pub(super) active_from_group: u64,
+    /// About how many bytes all that has come would add to a checkpoint.
+    pub(super) growth: u64,
     tail: Tail,
 }
 
@@ -154,8 +157,10 @@ impl View {
                 }
             }
             Record::Position(id, key, position) => {
-                if let Some(log) = self.log_mut(id) {
-                    log.positions.insert(key.clone(), *position);
+                if let Some(log) = self.log_mut(id)
+                    && log.positions.insert(key.clone(), *position).is_none()
+                {
+                    self.growth += checkpoint::POSITION_BYTES + key.group.as_str().len() as u64;
                 }
             }
             Record::Trim(id, start) => self.trim(id, *start),
@@ -209,6 +214,7 @@ impl View {
                     bytes: place.bytes,
                 };
                 log.spans.push_back(span);
+                self.growth += checkpoint::SPAN_BYTES;
                 self.segments.need(&span, start);
             }
         }
@@ -232,6 +238,7 @@ impl View {
                     log: None,
                 };
                 self.topics.insert(hosted.id, seen);
+                self.growth += checkpoint::TOPIC_BYTES + hosted.name.as_str().len() as u64;
             }
         }
     }

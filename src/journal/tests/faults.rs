@@ -271,6 +271,53 @@ fn a_trim_makes_room_on_a_full_disk() {
     assert_eq!(journal.topic(topic(0)).unwrap().end, Offset(next + 1));
 }
 
+/// With very many topics the checkpoint that lets dead segments go is larger than what is left.
+#[test]
+fn a_trim_makes_room_on_a_full_disk_with_very_many_topics() {
+    let disk = FaultyDisk::new();
+    disk.set_capacity(Some(16 << 20));
+    let mut options = options(&disk);
+    options.segment_bytes = 1 << 20;
+    options.checkpoint_bytes = 1 << 40;
+    let (journal, _) = open_with(options);
+    let epoch = boot(&journal);
+    host_many(&journal, 20_000);
+    let fill = |from: u64| {
+        for next in from.. {
+            if !matches!(
+                put(&journal, epoch, 0, 0, next, &[&[1; 9_000]]),
+                Outcome::Appended(_)
+            ) {
+                return next;
+            }
+        }
+        from
+    };
+    // Room is kept within a tick of the topics' coming.
+    until("room is kept", || {
+        let files = disk.files().into_iter();
+        let spares = files.filter(|(path, _)| path.extension().is_some_and(|e| e == "spare"));
+        spares.filter(|(_, bytes)| bytes.len() > 1 << 20).count() == limits::CHECKPOINTS_KEPT
+    });
+    let mut next = fill(0);
+    for round in 0..3 {
+        let trim = Command::Trim {
+            topic: topic(0),
+            start: Offset(next),
+        };
+        assert_eq!(journal.submit_blocking(trim), Ok(Outcome::Done));
+        until("there is room", || !journal.is_full());
+        let before = next;
+        next = fill(next);
+        assert!(next > before + 100, "round {round}: {before} to {next}");
+    }
+    journal.close();
+    disk.set_capacity(None);
+    let journal = open(&disk);
+    assert_eq!(journal.topics().len(), 20_000);
+    assert_eq!(journal.topic(topic(0)).unwrap().end, Offset(next + 1));
+}
+
 #[test]
 fn a_full_disk_refuses_appends_and_recovers_by_itself() {
     let disk = FaultyDisk::new();

@@ -130,7 +130,9 @@ fn the_checkpoint_is_frozen() {
     };
     let disk = FaultyDisk::new();
     let dir = std::path::Path::new(DIR);
-    let mut writer = Writer::begin(&disk, dir, &head, &[listed]).unwrap();
+    let unfinished = names::unfinished(&names::checkpoint(dir, 4));
+    let file = disk.create(&unfinished).unwrap();
+    let mut writer = Writer::begin(file, &head, &[listed]).unwrap();
     writer.add(topic(0), &table.topics[&topic(0)], 11, [span].iter());
     writer.finish(&disk, dir).unwrap();
     let file = disk.open(&names::checkpoint(dir, 4)).unwrap();
