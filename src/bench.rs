@@ -4,15 +4,18 @@
 //! |---|---|
 //! | `measure` | figures, medians, ratios |
 //! | `machine` | what a report says of the machine |
+//! | `report` | what measurements say: findings, plots, goals |
 //!
 //! Every figure is a ratio to a baseline of the same run, taken in turns with it. May touch the
 //! public API only.
 
 mod machine;
 mod measure;
+mod report;
 
 pub use machine::Machine;
 pub use measure::{Figures, Measurement, Pair, Sample, histogram, median};
+pub use report::{DEFAULT_DIR, DrawError, Judged, ReportError, Verdict, Written, judge, write};
 
 use serde::{Deserialize, Serialize};
 
