@@ -45,6 +45,9 @@ pub(super) fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
+    if value.abs() >= 1e15 || value.abs() < 1e-4 {
+        return format!("{value:.2e}");
+    }
     let magnitude = value.abs().log10().floor() as i32;
     let step = 10f64.powi(magnitude - 2);
     let rounded = (value / step).round() * step;
@@ -58,10 +61,10 @@ pub(super) fn number(value: f64) -> String {
 
 /// All digits of a whole number, with thousands separators.
 pub(super) fn whole(value: f64) -> String {
-    if value.is_finite() {
+    if value.is_finite() && value.abs() < 1e15 {
         grouped(&format!("{value:.0}"))
     } else {
-        "–".to_owned()
+        number(value)
     }
 }
 
@@ -74,6 +77,11 @@ pub(super) fn ratio(value: f64) -> String {
     }
 }
 
+/// `181,000 messages/s`.
+pub(super) fn rate(per_second: f64, what: &str) -> String {
+    format!("{} {what}/s", number(per_second))
+}
+
 /// `1 peer`, `64 peers`.
 pub(super) fn plural(count: f64, one: &str, many: &str) -> String {
     format!("{} {}", whole(count), if count == 1.0 { one } else { many })
@@ -81,8 +89,8 @@ pub(super) fn plural(count: f64, one: &str, many: &str) -> String {
 
 fn micros(value: f64) -> String {
     match value.abs() {
-        small if small < 1e3 => format!("{} µs", number(value)),
-        middle if middle < 1e6 => format!("{} ms", number(value / 1e3)),
+        small if small < 999.5 => format!("{} µs", number(value)),
+        middle if middle < 999.5e3 => format!("{} ms", number(value / 1e3)),
         _ => format!("{} s", number(value / 1e6)),
     }
 }
@@ -122,7 +130,7 @@ mod tests {
         for (unit, value, text) in [
             (Unit::Micros, 118.4, "118 µs"),
             (Unit::Micros, 2_712_345.0, "2.71 s"),
-            (Unit::Micros, 999.7, "1000 µs"),
+            (Unit::Micros, 999.7, "1 ms"),
             (Unit::PerSecond, 181_499.0, "181,000/s"),
             (Unit::MbPerSecond, 0.512, "0.512 MB/s"),
             (Unit::Bytes, 1024.0, "1 KiB"),

@@ -1,5 +1,10 @@
 //! Scales: from values to places, and where ticks stand.
 
+use super::plot::PLACEABLE;
+
+/// Ticks that a logarithmic axis should have at least.
+const ENOUGH: usize = 4;
+
 /// A range of values, linear or logarithmic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
@@ -15,6 +20,7 @@ impl Scale {
         let mut low = f64::MAX;
         let mut high = f64::MIN;
         for value in values {
+            let value = value.clamp(0.0, *PLACEABLE.end());
             low = low.min(value);
             high = high.max(value);
         }
@@ -53,22 +59,31 @@ impl Scale {
         } else {
             self.linear_ticks()
         };
-        let within = |tick: &f64| *tick >= self.low * 0.999 && *tick <= self.high * 1.001;
-        ticks.into_iter().filter(within).collect()
+        ticks.into_iter().filter(|tick| self.holds(*tick)).collect()
     }
 
+    /// As few steps in a decade as give enough ticks.
     fn log_ticks(&self) -> Vec<f64> {
-        let decades = (self.high / self.low).log10();
-        let steps: &[f64] = match decades {
-            few if few < 0.7 => return self.linear_ticks(),
-            few if few <= 2.2 => &[1.0, 2.0, 5.0],
-            few if few <= 3.5 => &[1.0, 3.0],
-            _ => &[1.0],
-        };
+        const STEPS: [&[f64]; 4] = [
+            &[1.0],
+            &[1.0, 3.0],
+            &[1.0, 2.0, 5.0],
+            &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+        ];
         let first = self.low.log10().floor() as i32;
         let last = self.high.log10().ceil() as i32;
-        let decade = |power: i32| steps.iter().map(move |step| step * 10f64.powi(power));
-        (first..=last).flat_map(decade).collect()
+        let ticks = |steps: &&[f64]| -> Vec<f64> {
+            let decade = |power: i32| steps.iter().map(move |step| step * 10f64.powi(power));
+            let all = (first..=last).flat_map(decade);
+            all.filter(|tick| self.holds(*tick)).collect()
+        };
+        let enough = |ticks: &Vec<f64>| ticks.len() >= ENOUGH;
+        let found = STEPS.iter().map(ticks).find(enough);
+        found.unwrap_or_else(|| self.linear_ticks())
+    }
+
+    fn holds(&self, value: f64) -> bool {
+        value >= self.low * 0.999 && value <= self.high * 1.001
     }
 
     fn linear_ticks(&self) -> Vec<f64> {
@@ -90,7 +105,7 @@ impl Scale {
 
 /// At least a factor of 1.5 from end to end, and a twelfth more at each end.
 fn padded(low: f64, high: f64) -> (f64, f64) {
-    let low = low.max(1e-9);
+    let low = low.max(*PLACEABLE.start());
     let high = high.max(low);
     let room = (high / low).max(1.5).powf(1.0 / 12.0);
     let extra = (1.5 / (high / low)).max(1.0).sqrt();
@@ -102,21 +117,66 @@ fn padded(low: f64, high: f64) -> (f64, f64) {
 pub(super) fn spread(wanted: &[(f64, f64)], low: f64, high: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].0.total_cmp(&wanted[*b].0));
-    let mut places = vec![0.0; wanted.len()];
-    let mut free = low;
-    for &nth in &order {
-        let (middle, height) = wanted[nth];
-        places[nth] = middle.max(free + height / 2.0);
-        free = places[nth] + height / 2.0;
+    // Labels that touch become one stack, whose middle stands where its labels want it on average.
+    let mut stacks: Vec<Stack> = Vec::new();
+    for nth in order {
+        let mut stack = Stack::of(nth, wanted);
+        while let Some(above) = stacks.pop_if(|above| above.end(low, high) > stack.start(low, high))
+        {
+            stack = above.followed_by(stack, wanted);
+        }
+        stacks.push(stack);
     }
-    // Back up from the lower edge where they ran over it.
-    let mut free = high;
-    for &nth in order.iter().rev() {
-        let height = wanted[nth].1;
-        places[nth] = places[nth].min(free - height / 2.0);
-        free = places[nth] - height / 2.0;
+    let mut places = vec![0.0; wanted.len()];
+    for stack in stacks {
+        let mut top = stack.start(low, high);
+        for nth in stack.labels {
+            places[nth] = top + wanted[nth].1 / 2.0;
+            top += wanted[nth].1;
+        }
     }
     places
+}
+
+/// Labels directly under each other.
+struct Stack {
+    labels: Vec<usize>,
+    height: f64,
+    middle: f64,
+}
+
+impl Stack {
+    fn of(nth: usize, wanted: &[(f64, f64)]) -> Stack {
+        Stack {
+            labels: vec![nth],
+            height: wanted[nth].1,
+            middle: wanted[nth].0,
+        }
+    }
+
+    fn start(&self, low: f64, high: f64) -> f64 {
+        (self.middle - self.height / 2.0)
+            .min(high - self.height)
+            .max(low)
+    }
+
+    fn end(&self, low: f64, high: f64) -> f64 {
+        self.start(low, high) + self.height
+    }
+
+    fn followed_by(mut self, next: Stack, wanted: &[(f64, f64)]) -> Stack {
+        self.labels.extend(next.labels);
+        self.height += next.height;
+        // Where the stack's middle would be if each label stood where it wants to.
+        let mut above = 0.0;
+        let mut sum = 0.0;
+        for &nth in &self.labels {
+            sum += wanted[nth].0 - above - wanted[nth].1 / 2.0;
+            above += wanted[nth].1;
+        }
+        self.middle = sum / self.labels.len() as f64 + self.height / 2.0;
+        self
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +187,7 @@ mod tests {
     fn places_and_ticks() {
         let scale = Scale::exactly(1.0, 100.0, true);
         assert!((scale.place(10.0) - 0.5).abs() < 1e-9);
-        assert_eq!(scale.ticks(), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
+        assert_eq!(scale.ticks(), [1.0, 3.0, 10.0, 30.0, 100.0]);
         let linear = Scale::over([3.0, 47.0], false);
         assert_eq!(linear.ticks(), [0.0, 10.0, 20.0, 30.0, 40.0]);
         for odd in [vec![], vec![5.0], vec![0.0], vec![1e-300, 1e300]] {
@@ -142,7 +202,7 @@ mod tests {
     #[test]
     fn labels_move_apart_and_stay_inside() {
         let places = spread(&[(50.0, 10.0), (52.0, 10.0), (98.0, 10.0)], 0.0, 100.0);
-        assert_eq!(places, [50.0, 60.0, 95.0]);
+        assert_eq!(places, [46.0, 56.0, 95.0]);
         let crowded = spread(&[(99.0, 10.0), (99.0, 10.0)], 0.0, 100.0);
         assert_eq!(crowded, [85.0, 95.0]);
     }

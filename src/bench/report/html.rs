@@ -49,17 +49,20 @@ fn top(text: &mut String, page: &Page) {
     }
     text.push_str("<ul class=\"answers\">\n");
     for (nth, section) in page.sections.iter().enumerate() {
-        let answer = section.findings.first().map_or("", String::as_str);
+        let answer = section
+            .findings
+            .first()
+            .map_or("figures only", String::as_str);
         let title = escaped(&section.title);
         let _ = writeln!(
             text,
-            "<li><a href=\"#part-{nth}\">{title}</a> {}</li>",
+            "<li><a href=\"#part-{nth}\">{title}</a>: {}</li>",
             escaped(answer)
         );
     }
     let _ = writeln!(
         text,
-        "<li><a href=\"#goals\">Goals</a> {}.</li>",
+        "<li><a href=\"#goals\">Goals</a>: {}.</li>",
         page.tally()
     );
     let _ = writeln!(text, "</ul>\n<p class=\"note\">{HOW_TO_READ}</p>");

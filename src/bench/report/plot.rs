@@ -2,6 +2,9 @@
 
 use super::amount::Unit;
 
+/// Values that have a place on a plot, besides zero: no measurement in any [`Unit`] lies outside.
+pub(super) const PLACEABLE: std::ops::RangeInclusive<f64> = 1e-6..=1e15;
+
 /// A plot, its file name and what it says.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plot {
@@ -77,7 +80,7 @@ impl Axis {
 
     /// Whether a value has a place on it.
     pub(super) fn holds(&self, value: f64) -> bool {
-        value.is_finite() && (value > 0.0 || (!self.log && value >= 0.0))
+        PLACEABLE.contains(&value) || (value == 0.0 && !self.log)
     }
 }
 
@@ -255,7 +258,7 @@ impl Lines {
 
 impl Rows {
     fn cleaned(mut self) -> Option<Rows> {
-        let fits = |value: f64| value.is_finite() && value > 0.0;
+        let fits = |value: f64| PLACEABLE.contains(&value);
         for group in &mut self.groups {
             group.rows.retain(|row| fits(row.value));
             for row in &mut group.rows {

@@ -163,10 +163,6 @@ fn micros(value: f64) -> String {
     Unit::Micros.text(value)
 }
 
-fn per_second(value: f64) -> String {
-    Unit::PerSecond.text(value)
-}
-
 fn mb_per_second(value: f64) -> String {
     Unit::MbPerSecond.text(value)
 }

@@ -138,34 +138,32 @@ pub(super) fn fitting(text: &str, em: f64, bold: bool, room: f64) -> String {
     format!("{}…", short.trim_end())
 }
 
-/// Where the pieces of a dashed line begin and end.
+/// Where the pieces of a dashed line begin and end: a dash starts at every multiple of the pattern's
+/// length along the line.
 fn dashes(points: &[At]) -> Vec<Vec<At>> {
+    let period = DASH.0 + DASH.1;
     let mut pieces = Vec::new();
-    let mut phase = 0.0;
+    let mut before = 0.0;
     for pair in points.windows(2) {
         let (from, to) = (pair[0], pair[1]);
         let length = (to.0 - from.0).hypot(to.1 - from.1);
-        let along = |done: f64| {
-            let share = done / length;
+        let along = |place: f64| {
+            let share = (place - before) / length;
             (
                 from.0 + (to.0 - from.0) * share,
                 from.1 + (to.1 - from.1) * share,
             )
         };
-        let mut done = 0.0;
-        while length > 0.0 && done < length {
-            let (step, is_dash) = match phase < DASH.0 {
-                true => (DASH.0 - phase, true),
-                false => (DASH.0 + DASH.1 - phase, false),
-            };
-            let end = (done + step).min(length);
-            if is_dash {
-                pieces.push(vec![along(done), along(end)]);
+        let first = (before / period).floor() as u32;
+        let last = ((before + length) / period).floor() as u32;
+        for nth in first..=last {
+            let begin = (f64::from(nth) * period).max(before);
+            let end = (f64::from(nth) * period + DASH.0).min(before + length);
+            if begin < end {
+                pieces.push(vec![along(begin), along(end)]);
             }
-            phase = (phase + end - done) % (DASH.0 + DASH.1);
-            // Rounding may leave a phase that never reaches the next piece.
-            done = end.max(done + 1e-6);
         }
+        before += length;
     }
     pieces
 }

@@ -51,7 +51,7 @@ impl Frame {
         Frame {
             left: 16.0 + widest(ticks) + 10.0,
             right: WIDTH - 16.0 - labels - GAP,
-            top: HEAD + 34.0,
+            top: HEAD + 30.0,
             bottom: HEIGHT - FOOT,
             x: x_scale(lines),
             y,
@@ -153,7 +153,7 @@ fn bands<B: DrawingBackend>(lines: &Lines, frame: &Frame, canvas: &mut Canvas<B>
 }
 
 fn y_axis<B: DrawingBackend>(axis: &Axis, frame: &Frame, canvas: &mut Canvas<B>) -> Drawn {
-    canvas.text((16.0, HEAD + 12.0), &axis.label, Anchor::Left, Ink::Muted)?;
+    canvas.text((16.0, HEAD + 4.0), &axis.label, Anchor::Left, Ink::Muted)?;
     for tick in frame.y.ticks() {
         let y = frame.down(tick);
         canvas.line(&[(frame.left, y), (frame.right, y)], 1.0, Ink::Grid)?;

@@ -39,6 +39,8 @@ impl Raster {
         let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Default);
+        encoder.set_filter(png::FilterType::Up);
         let mut writer = encoder.write_header()?;
         writer.write_image_data(&self.pixels)?;
         writer.finish()?;
@@ -165,6 +167,7 @@ impl DrawingBackend for Raster {
         Ok(())
     }
 
+    /// Opaque, as all colours of plots are.
     fn draw_rect<S: BackendStyle>(
         &mut self,
         from: BackendCoord,
@@ -172,9 +175,15 @@ impl DrawingBackend for Raster {
         style: &S,
         _fill: bool,
     ) -> Drawn {
-        for y in from.1..to.1 {
-            for x in from.0..to.0 {
-                self.blend(x, y, style.color(), 1.0);
+        let within = |place: i32, most: u32| place.clamp(0, most as i32) as usize;
+        let (left, right) = (within(from.0, self.width), within(to.0, self.width));
+        let (red, green, blue) = style.color().rgb;
+        let row_bytes = self.width as usize * 3;
+        for y in within(from.1, self.height)..within(to.1, self.height) {
+            let row = &mut self.pixels[y * row_bytes..][..row_bytes];
+            // Nothing where the right edge lies left of the left one.
+            for pixel in row[left * 3..right.max(left) * 3].chunks_exact_mut(3) {
+                pixel.copy_from_slice(&[red, green, blue]);
             }
         }
         Ok(())

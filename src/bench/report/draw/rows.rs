@@ -10,6 +10,8 @@ use super::{HEAD, WIDTH};
 const ROW: f64 = 26.0;
 /// A group's heading.
 const HEADING: f64 = 26.0;
+/// Where dots have ticks, above the rows.
+const TICKS: f64 = 20.0;
 /// Between groups.
 const GAP: f64 = 12.0;
 const BAR: f64 = 16.0;
@@ -20,7 +22,8 @@ const FAR_APART: f64 = 40.0;
 
 pub(super) fn height(rows: &Rows) -> f64 {
     let group = |group: &RowGroup| head_of(group) + group.rows.len() as f64 * ROW + GAP;
-    HEAD + 30.0 + rows.groups.iter().map(group).sum::<f64>() + 12.0
+    let ticks = if shared_scale(rows).1 { TICKS } else { 0.0 };
+    HEAD + 30.0 + ticks + rows.groups.iter().map(group).sum::<f64>() + 12.0
 }
 
 fn head_of(group: &RowGroup) -> f64 {
@@ -62,37 +65,47 @@ fn value_text(rows: &Rows, row: &Row) -> String {
     }
 }
 
-/// One scale for these bars, and whether they are dots.
-fn scale(groups: &[RowGroup]) -> (Scale, bool) {
-    let rows = || groups.iter().flat_map(|group| &group.rows);
-    let values = || {
-        rows()
-            .flat_map(|row| [Some(row.value), row.baseline])
-            .flatten()
-    };
-    let low = values().fold(f64::MAX, f64::min);
-    let high = values().fold(f64::MIN, f64::max);
-    let dots = high / low > FAR_APART;
-    let scale = match dots {
-        true => Scale::over(values(), true),
-        false => Scale::exactly(0.0, high, false),
-    };
-    (scale, dots)
+/// The least and the most that these bars and their marks show.
+fn range(groups: &[RowGroup]) -> (f64, f64) {
+    let rows = groups.iter().flat_map(|group| &group.rows);
+    let values = rows
+        .flat_map(|row| [Some(row.value), row.baseline])
+        .flatten();
+    values.fold((f64::MAX, f64::MIN), |(low, high), value| {
+        (low.min(value), high.max(value))
+    })
+}
+
+fn bar_scale(groups: &[RowGroup]) -> Scale {
+    Scale::exactly(0.0, range(groups).1, false)
+}
+
+/// One scale for all groups, and whether they are dots.
+fn shared_scale(rows: &Rows) -> (Scale, bool) {
+    let (low, high) = range(&rows.groups);
+    match !rows.own_scales && high / low > FAR_APART {
+        true => (Scale::over([low, high], true), true),
+        false => (bar_scale(&rows.groups), false),
+    }
 }
 
 pub(super) fn draw<B: DrawingBackend>(rows: &Rows, canvas: &mut Canvas<B>) -> Drawn {
     let frame = Frame::of(rows);
-    let shared = scale(&rows.groups);
+    let shared = shared_scale(rows);
     canvas.text(
-        (16.0, HEAD + 10.0),
+        (16.0, HEAD + 4.0),
         &caption(rows, shared.1),
         Anchor::Left,
         Ink::Muted,
     )?;
     let mut top = HEAD + 30.0;
+    if shared.1 {
+        ticks(rows, &shared.0, &frame, canvas)?;
+        top += TICKS;
+    }
     for group in &rows.groups {
         let (scale, dots) = match rows.own_scales {
-            true => scale(std::slice::from_ref(group)),
+            true => (bar_scale(std::slice::from_ref(group)), false),
             false => shared,
         };
         if head_of(group) > 0.0 {
@@ -106,6 +119,27 @@ pub(super) fn draw<B: DrawingBackend>(rows: &Rows, canvas: &mut Canvas<B>) -> Dr
             top += ROW;
         }
         top += GAP;
+    }
+    Ok(())
+}
+
+/// What the places of dots mean.
+fn ticks<B: DrawingBackend>(
+    rows: &Rows,
+    scale: &Scale,
+    frame: &Frame,
+    canvas: &mut Canvas<B>,
+) -> Drawn {
+    let (top, bottom) = (HEAD + 30.0 + TICKS - 4.0, height(rows) - 16.0);
+    for tick in scale.ticks() {
+        let x = frame.across(scale, tick);
+        canvas.line(&[(x, top), (x, bottom)], 1.0, Ink::Grid)?;
+        canvas.text(
+            (x, top - 10.0),
+            &rows.unit.text(tick),
+            Anchor::Middle,
+            Ink::Muted,
+        )?;
     }
     Ok(())
 }

@@ -1,14 +1,12 @@
 //! Lookups: response times and throughput against the number of peers.
 
 use super::super::EARLIER_QUERY_US;
-use super::super::amount::{Unit, plural, ratio};
+use super::super::amount::{Unit, plural, rate, ratio};
 use super::super::params::{
     Few, along, differing, flag, groups, largest, names, number, same_but, smallest, with,
 };
 use super::super::plot::{Axis, Lines, Mark, Plot, Series};
-use super::{
-    Shown, base_points, measured_axis, micros, of_baseline, per_second, points, time_series,
-};
+use super::{Shown, base_points, measured_axis, micros, of_baseline, points, time_series};
 use crate::bench::Measurement;
 
 /// Fewest topics that count as few.
@@ -70,7 +68,7 @@ fn headline(most: &[&Measurement]) -> Option<String> {
     };
     Some(format!(
         "{took}; throughput reaches {} with {}{depth}{}.",
-        per_second(best.figures.ops_per_s),
+        rate(best.figures.ops_per_s, "lookups"),
         plural(peers, "peer", "peers"),
         of_baseline(best.ratio, "raw QUIC"),
     ))
@@ -95,11 +93,13 @@ fn by_topics(plain: &[&Measurement]) -> Option<String> {
     let worst = shares().reduce(f64::min)?;
     let best = shares().reduce(f64::max)?;
     let topics = number(pairs.first()?.1, "topics")?;
+    let range = match ratio(worst) == ratio(best) {
+        true => ratio(worst),
+        false => format!("{} to {}", ratio(worst), ratio(best)),
+    };
     Some(format!(
-        "The number of topics decides little: {} give {} to {} of the throughput with 1,000.",
+        "With {} the throughput is {range} of that with 1,000.",
         plural(topics, "topic", "topics"),
-        ratio(worst),
-        ratio(best),
     ))
 }
 
@@ -109,10 +109,10 @@ fn many_names(many: &[&Measurement]) -> Option<String> {
         .max_by(|a, b| a.figures.ops_per_s.total_cmp(&b.figures.ops_per_s))?;
     let peers = number(best, "peers").map(|peers| plural(peers, "peer", "peers"));
     Some(format!(
-        "With {} in one request {} look up {} names.",
+        "With {} in one request {} look up {}.",
         plural(names(best), "name", "names"),
         peers.unwrap_or_else(|| "peers".to_owned()),
-        per_second(best.figures.ops_per_s),
+        rate(best.figures.ops_per_s, "names"),
     ))
 }
 

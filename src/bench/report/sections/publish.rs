@@ -1,11 +1,9 @@
 //! Publishing: what one acknowledgement takes, and how many messages a second are kept.
 
-use super::super::amount::{Unit, ratio};
+use super::super::amount::{Unit, rate, ratio};
 use super::super::params::{Few, along, differing, flag, groups, in_words, number, smallest, with};
 use super::super::plot::{Axis, Lines, Plot, Row, RowGroup, Rows, Series};
-use super::{
-    Shown, bar, base_points, mb_per_second, measured_axis, micros, of_baseline, per_second, points,
-};
+use super::{Shown, bar, base_points, mb_per_second, measured_axis, micros, of_baseline, points};
 use crate::bench::{Figures, Measurement};
 
 pub(super) fn show(few: &Few) -> Shown {
@@ -61,8 +59,8 @@ fn fastest(few: &[&Measurement]) -> Option<String> {
             .max_by(|a, b| figure(&a.figures).total_cmp(&figure(&b.figures)))?;
         let size = best.params.get("size").map(|size| in_words("size", size));
         Some(format!(
-            "{} messages ({}) of {}{}",
-            per_second(best.figures.ops_per_s),
+            "{} ({}) of {}{}",
+            rate(best.figures.ops_per_s, "messages"),
             mb_per_second(best.figures.mb_per_s),
             size.unwrap_or_else(|| "this size".to_owned()),
             of_baseline(best.ratio, "the baseline"),

@@ -1,9 +1,9 @@
 //! Reading back what is stored.
 
-use super::super::amount::{Unit, ratio};
+use super::super::amount::{Unit, rate, ratio};
 use super::super::params::{Few, differing, groups, in_words, number, with, word};
 use super::super::plot::{Plot, RowGroup, Rows};
-use super::{Shown, bar, mb_per_second, of_baseline, per_second};
+use super::{Shown, bar, mb_per_second, of_baseline};
 use crate::bench::Measurement;
 
 pub(super) fn show(few: &Few) -> Shown {
@@ -27,10 +27,10 @@ fn batched(few: &[&Measurement]) -> Option<String> {
     let stored = with(few, |found| word(found, "layout") == "batched");
     let best = fastest(&stored)?;
     Some(format!(
-        "Messages of {} that were stored in batches are read back at {} ({} messages){}.",
+        "Messages of {} that were stored in batches are read back at {} ({}){}.",
         size_of(best),
         mb_per_second(best.figures.mb_per_s),
-        per_second(best.figures.ops_per_s),
+        rate(best.figures.ops_per_s, "messages"),
         of_baseline(best.ratio, "raw QUIC bulk"),
     ))
 }

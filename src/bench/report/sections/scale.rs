@@ -1,10 +1,10 @@
 //! From one peer to many: registering, creating topics, publishing, retrieving.
 
-use super::super::amount::{Unit, number as figure, plural, ratio};
+use super::super::amount::{self, Unit, number as figure, plural, ratio};
 use super::super::params::{Few, along, number, with, word};
 use super::super::plot::{Axis, Lines, Mark, Plot, Series};
 use super::super::{EARLIER_DELIVERY_US, EARLIER_PER_SECOND};
-use super::{Shown, measured_axis, micros, per_second, points};
+use super::{Shown, measured_axis, micros, points};
 use crate::bench::{Figures, Measurement};
 
 /// The steps, as people say them.
@@ -64,12 +64,12 @@ fn earlier(few: &[&Measurement]) -> Option<String> {
     let (low, high) = EARLIER_DELIVERY_US;
     (rate > 0.0).then(|| {
         format!(
-            "{} publish {} messages in all, {} × the earlier system's {} operations with 8 peers; \
+            "{} publish {} in all, {} × the earlier system's {} with 8 peers; \
              its messages took {} to {} ms to arrive.",
             plural(*peers, "peer", "peers"),
-            per_second(rate),
+            amount::rate(rate, "messages"),
             ratio(rate / EARLIER_PER_SECOND),
-            per_second(EARLIER_PER_SECOND),
+            amount::rate(EARLIER_PER_SECOND, "operations"),
             figure(low / 1e3),
             figure(high / 1e3),
         )
