@@ -126,12 +126,18 @@ fn goals(text: &mut String, goals: &[Judged]) {
             Verdict::NotMet => "missed",
             Verdict::NotMeasured => "open",
         };
+        let found = match goal.found.is_empty() {
+            true => String::new(),
+            false => format!(
+                " <span class=\"found\">Found: {}</span>",
+                escaped(&goal.found)
+            ),
+        };
         let _ = writeln!(
             text,
-            "<li class=\"{class}\"><b>{}</b> <span>Goal: {}</span> <span class=\"found\">{}</span></li>",
+            "<li class=\"{class}\"><b>{}</b> Goal: {}.{found}</li>",
             goal.verdict.as_str(),
             escaped(goal.goal),
-            escaped(&goal.found),
         );
     }
     text.push_str("</ul>\n");
