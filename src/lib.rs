@@ -41,6 +41,7 @@ pub mod journal;
 pub mod limits;
 pub mod lock;
 pub mod peer;
+mod scratch;
 pub mod telemetry;
 pub mod text;
 pub mod transport;
