@@ -30,6 +30,12 @@ pub(super) fn extra(found: &Measurement, name: &str) -> Option<f64> {
     value.filter(|value| value.is_finite())
 }
 
+/// Whether its baseline is plain QUIC or plain disk, as the goals mean it. A running deployment has
+/// only its own round trip to be compared with.
+pub(super) fn has_raw_baseline(found: &Measurement) -> bool {
+    found.baseline_is.contains("raw ")
+}
+
 /// Names in one lookup.
 pub(super) fn names(found: &Measurement) -> f64 {
     number(found, "names").unwrap_or(1.0)

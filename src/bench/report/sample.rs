@@ -53,42 +53,40 @@ fn beside(mut found: Measurement, ratio: f64, p50_ratio: Option<f64>, is: &str) 
 }
 
 fn lookups() -> Vec<Measurement> {
-    let is = "a raw QUIC echo of the same sizes, the fastest runtime tried";
+    let raw = "raw QUIC: requests and replies of the same sizes on as many connections";
+    let params = |peers: u32, in_flight: u32, names: u32, then_pull: bool| {
+        json!({
+            "peers": peers, "topics": 1_000_000, "in_flight": in_flight, "names": names,
+            "then_pull": then_pull,
+        })
+    };
     let mut all = Vec::new();
-    for topics in [1_000, 1_000_000] {
-        for (peers, ops, p50) in [
-            (1, 8_300.0, 118.0),
-            (2, 15_800.0, 124.0),
-            (4, 31_000.0, 127.0),
-            (8, 63_000.0, 124.0),
-            (16, 92_000.0, 168.0),
-            (64, 141_000.0, 440.0),
-        ] {
-            let slower = if topics > 1_000 { 1.02 } else { 1.0 };
-            let params = |depth: u64| json!({"peers": peers, "topics": topics, "requests": 100_000, "in_flight": depth, "names": 1, "then_pull": false});
-            let found = timed("lookup", params(1), ops / slower, p50 * slower);
-            all.push(beside(found, 0.96, Some(1.04), is));
-            let deep = (ops * 6.0 / slower).min(290_000.0 / slower);
-            let found = timed("lookup", params(16), deep, f64::from(peers) * 16e6 / deep);
-            all.push(beside(found, 0.93, None, is));
-        }
+    for (peers, ops, p50) in [
+        (1, 8_300.0, 120.0),
+        (2, 15_800.0, 124.0),
+        (4, 31_000.0, 127.0),
+        (8, 63_000.0, 124.0),
+        (16, 92_000.0, 168.0),
+        (64, 141_000.0, 440.0),
+    ] {
+        let found = timed("lookup", params(peers, 1, 1, false), ops, p50);
+        all.push(beside(found, 0.96, Some(1.04), raw));
     }
-    for peers in [1, 2, 4, 8] {
-        let params = json!({"peers": peers, "topics": 1_000_000, "requests": 1_000, "in_flight": 1, "names": 1_000, "then_pull": false});
-        all.push(timed(
-            "lookup",
-            params,
-            820_000.0 * f64::from(peers).sqrt(),
-            1_180.0,
-        ));
-        let params = json!({"peers": peers, "topics": 10_000, "requests": 1_000, "in_flight": 1, "names": 1, "then_pull": true});
-        all.push(timed(
-            "lookup",
-            params,
-            4_000.0 * f64::from(peers),
-            231.0 + 6.0 * f64::from(peers),
-        ));
+    for (peers, in_flight, ops) in [(1, 64, 171_000.0), (8, 16, 236_000.0)] {
+        let p50 = f64::from(peers * in_flight) * 1e6 / ops;
+        let found = timed("lookup", params(peers, in_flight, 1, false), ops, p50);
+        all.push(beside(found, 0.93, None, raw));
     }
+    all.push(timed("lookup", params(1, 4, 1_000, false), 1.9e6, 1_180.0));
+    for (peers, p50) in [(1, 237.0), (2, 243.0), (4, 255.0), (8, 279.0)] {
+        let ops = 4_000.0 * f64::from(peers);
+        let found = timed("lookup", params(peers, 1, 1, true), ops, p50);
+        all.push(beside(found, 0.9, Some(1.1), "raw QUIC: two round trips"));
+    }
+    let against = json!({"topics": 1_000_000, "against_topics": 1_000, "in_flight": 64});
+    let found = timed("lookup-topics", against, 168_000.0, 370.0);
+    let is = "the same lookups at an index with few topics";
+    all.push(beside(found, 0.98, None, is));
     all
 }
 
@@ -100,6 +98,7 @@ fn scale() -> Vec<Measurement> {
             ("create", 2_900.0, 420.0),
             ("publish", 3_300.0, 296.0),
             ("retrieve", 7_900.0, 126.0),
+            ("deliver", 2_300.0, 431.0),
         ] {
             let share = f64::from(peers).powf(0.7);
             let params = json!({"peers": peers, "step": step});
@@ -129,16 +128,18 @@ fn publishing() -> Vec<Measurement> {
             Some(1.09),
             "a raw QUIC round trip, then a raw fdatasync",
         ));
-        all.push(timed("publish", params(256, false, 1), deep, 1_900.0));
+        let is = "raw QUIC: one long stream of requests, nothing stored";
+        let found = timed("publish", params(256, false, 1), deep, 1_900.0);
+        all.push(beside(found, 0.41, None, is));
         let is = "raw QUIC bulk, one stream";
         all.push(beside(
-            timed("publish", params(64, true, 1), batched, 4_200.0),
+            timed("publish", params(1, true, 1), batched, 4_200.0),
             0.74,
             None,
             is,
         ));
         all.push(beside(
-            timed("publish", params(64, true, 1_000), batched * 0.78, 5_000.0),
+            timed("publish", params(1, true, 1_000), batched * 0.78, 5_000.0),
             0.58,
             None,
             is,

@@ -8,10 +8,13 @@ mod memory;
 mod publish;
 mod pull;
 mod scale;
+mod topics;
+
+pub(super) use e2e::p99_without;
 
 use super::amount::{Unit, ratio};
 use super::goals::Judged;
-use super::params::{Few, of_job};
+use super::params::{Few, has_raw_baseline, of_job};
 use super::plot::{Axis, Plot, Row, Series};
 use super::table::Table;
 use crate::bench::{Figures, Measurement};
@@ -46,8 +49,13 @@ struct Kind {
 }
 
 /// In the order of the report; jobs that are not here follow in the order of the measurements.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     kind("lookup", "Concurrent topic querying", lookup::show),
+    kind(
+        "lookup-topics",
+        "Lookups among many topics and among few",
+        topics::show,
+    ),
     kind("scale", "Scalability", scale::show),
     kind("failover", "Fault tolerance: fail-over", failover::show),
     kind("restart", "Fault tolerance: restart", |_| {
@@ -151,12 +159,46 @@ fn bar(label: String, nth: usize, found: &Measurement, figure: fn(&Figures) -> f
     }
 }
 
-/// `, 0.97 of raw QUIC in the same run`, where there is a ratio.
-fn of_baseline(ratio_of: Option<f64>, what: &str) -> String {
-    match ratio_of.filter(|value| value.is_finite()) {
-        Some(value) => format!(", {} of {what} in the same run", ratio(value)),
+/// `, 0.97 of raw QUIC in the same run`, where there is a ratio; `raw` is what a raw baseline is.
+fn of_baseline(found: &Measurement, raw: &str) -> String {
+    match found.ratio.filter(|value| value.is_finite()) {
+        Some(value) => format!(
+            ", {} of {} in the same run",
+            ratio(value),
+            base_name(found, raw)
+        ),
         None => String::new(),
     }
+}
+
+/// Likewise of the medians of sequential jobs: `, 1.09 × a raw round trip in the same run`.
+fn times_baseline(found: &Measurement, raw: &str) -> String {
+    match found.p50_ratio.filter(|value| value.is_finite()) {
+        Some(value) => format!(
+            ", {} × {} in the same run",
+            ratio(value),
+            base_name(found, raw)
+        ),
+        None => String::new(),
+    }
+}
+
+/// What to call the baseline.
+fn base_name<'a>(found: &Measurement, raw: &'a str) -> &'a str {
+    if has_raw_baseline(found) {
+        raw
+    } else {
+        "the baseline"
+    }
+}
+
+/// A line of baselines, called `raw` where they are.
+fn base_series(line: &[(f64, &Measurement)], raw: &str, figure: fn(&Figures) -> f64) -> Series {
+    let is_raw = line.iter().all(|(_, found)| has_raw_baseline(found));
+    Series::baseline(
+        if is_raw { raw } else { "baseline" },
+        base_points(line, figure),
+    )
 }
 
 fn micros(value: f64) -> String {

@@ -113,7 +113,7 @@ fn comparisons() -> impl Iterator<Item = Column> {
         column("ratio", |found| told(found.ratio?, ratio)),
         column("ratio of medians", |found| told(found.p50_ratio?, ratio)),
         column("spread", spread),
-        column("runs", |found| Some(whole(f64::from(found.runs)))),
+        column("runs", |found| told(f64::from(found.runs), whole)),
     ]
     .into_iter()
 }

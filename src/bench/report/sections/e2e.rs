@@ -3,7 +3,7 @@
 use super::super::amount::{Unit, plural, ratio, whole};
 use super::super::params::{Few, along, flag, number, same_but, smallest, with};
 use super::super::plot::{Axis, Lines, Plot, Series};
-use super::{Shown, base_points, measured_axis, micros, points};
+use super::{Shown, base_series, measured_axis, micros, points, times_baseline};
 use crate::bench::Measurement;
 
 /// The rate that the goals are about, messages per second.
@@ -36,10 +36,7 @@ fn headline(free: &[&Measurement]) -> Option<String> {
     let rate = rate.map_or_else(String::new, |rate| {
         format!("At {} messages/s ", whole(rate))
     });
-    let beside = match found.p50_ratio.filter(|value| value.is_finite()) {
-        Some(value) => format!(", {} × the baseline's median", ratio(value)),
-        None => String::new(),
-    };
+    let beside = times_baseline(found, "two raw round trips and a raw fdatasync");
     Some(format!(
         "{rate}a message is synced to disk and with {} after {} (median; p99 {}){beside}.",
         plural(followers, "follower", "followers"),
@@ -48,14 +45,19 @@ fn headline(free: &[&Measurement]) -> Option<String> {
     ))
 }
 
+/// The p99 without a stalled follower: what its runs took turns with, else a measurement of its own.
+pub(in super::super) fn p99_without(stalled: &Measurement, few: &[&Measurement]) -> Option<f64> {
+    let apart = || {
+        let is_free =
+            |other: &&&Measurement| !flag(other, "stalled") && same_but(stalled, other, "stalled");
+        few.iter().find(is_free).map(|free| free.figures.p99_us)
+    };
+    stalled.baseline.map(|base| base.p99_us).or_else(apart)
+}
+
 fn beside_stalled(few: &[&Measurement]) -> Option<String> {
     let stalled = with(few, |found| flag(found, "stalled"));
-    let pair = |found: &&Measurement| {
-        let free = few
-            .iter()
-            .find(|other| !flag(other, "stalled") && same_but(found, other, "stalled"))?;
-        Some((found.figures.p99_us, free.figures.p99_us))
-    };
+    let pair = |found: &&Measurement| Some((found.figures.p99_us, p99_without(found, few)?));
     let (with_it, without) = stalled.iter().find_map(pair)?;
     let share = with_it / without;
     share.is_finite().then(|| {
@@ -101,10 +103,9 @@ fn plot(
     let series = vec![
         Series::new("p99", 1, points(line, |of| of.p99_us)),
         Series::new("median", 0, points(line, |of| of.p50_us)),
-        Series::baseline(
-            "two raw round trips\nand fdatasync, median",
-            base_points(line, |of| of.p50_us),
-        ),
+        base_series(line, "two raw round trips\nand fdatasync, median", |of| {
+            of.p50_us
+        }),
     ];
     let lines = Lines {
         x: measured_axis(about, unit, &series),

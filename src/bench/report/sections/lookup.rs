@@ -2,45 +2,44 @@
 
 use super::super::EARLIER_QUERY_US;
 use super::super::amount::{Unit, plural, rate, ratio};
-use super::super::params::{
-    Few, along, differing, flag, groups, largest, names, number, same_but, smallest, with,
+use super::super::params::{Few, along, flag, label, largest, names, number, smallest, with};
+use super::super::plot::{Axis, Lines, Mark, Plot, RowGroup, Rows, Series};
+use super::{
+    Shown, bar, base_name, base_series, measured_axis, micros, of_baseline, points, time_series,
 };
-use super::super::plot::{Axis, Lines, Mark, Plot, Series};
-use super::{Shown, base_points, measured_axis, micros, of_baseline, points, time_series};
 use crate::bench::Measurement;
-
-/// Fewest topics that count as few.
-const FEW: f64 = 1e3;
 
 pub(super) fn show(few: &Few) -> Shown {
     let plain = with(few, |found| {
         names(found) == 1.0 && !flag(found, "then_pull")
     });
-    let plain = largest(&plain, "requests");
-    let most = largest(&plain, "topics");
+    let most = largest(&largest(&plain, "requests"), "topics");
+    let alone = smallest(&most, "in_flight");
     let pulled = with(few, |found| flag(found, "then_pull"));
     let pulled = smallest(&largest(&pulled, "requests"), "in_flight");
+    let pulled = as_earlier(&pulled);
     let many = with(few, |found| names(found) >= 100.0);
-    let findings = [
-        headline(&most),
-        by_topics(&plain),
-        many_names(&many),
-        with_pull(&pulled),
-    ];
+    let findings = [headline(&most), many_names(&many), with_pull(&pulled)];
     let plots = vec![
-        times(
-            "lookup-times",
-            "Response time of a lookup",
-            &smallest(&most, "in_flight"),
-        ),
-        throughput(&most),
-        topics(&plain),
+        times(&alone),
+        throughput(&alone),
+        many_in_flight(&most),
         pull_times(&pulled),
     ];
     (findings.into_iter().flatten().collect(), plots)
 }
 
-/// `with 1,000,000 topics`, where it is known.
+/// Those with as many topics as the earlier system had, else with the most.
+fn as_earlier<'a>(pulled: &[&'a Measurement]) -> Few<'a> {
+    let exact = with(pulled, |found| number(found, "topics") == Some(1e4));
+    if exact.is_empty() {
+        largest(pulled, "topics")
+    } else {
+        exact
+    }
+}
+
+/// `With 1,000,000 topics`, where it is known.
 fn with_topics(found: &Measurement) -> String {
     match number(found, "topics") {
         Some(topics) => format!("With {} ", plural(topics, "topic", "topics")),
@@ -70,36 +69,7 @@ fn headline(most: &[&Measurement]) -> Option<String> {
         "{took}; throughput reaches {} with {}{depth}{}.",
         rate(best.figures.ops_per_s, "lookups"),
         plural(peers, "peer", "peers"),
-        of_baseline(best.ratio, "raw QUIC"),
-    ))
-}
-
-/// Pairs that differ in the number of topics only: few, many.
-fn topic_pairs<'a>(plain: &[&'a Measurement]) -> Vec<(&'a Measurement, &'a Measurement)> {
-    let many = largest(plain, "topics");
-    let few = with(plain, |found| number(found, "topics") == Some(FEW));
-    let pair = |many: &&'a Measurement| {
-        let few = few.iter().find(|few| same_but(few, many, "topics"))?;
-        (number(many, "topics") > Some(FEW)).then_some((*few, *many))
-    };
-    many.iter().filter_map(pair).collect()
-}
-
-fn by_topics(plain: &[&Measurement]) -> Option<String> {
-    let pairs = topic_pairs(plain);
-    let share =
-        |(few, many): &(&Measurement, &Measurement)| many.figures.ops_per_s / few.figures.ops_per_s;
-    let shares = || pairs.iter().map(share).filter(|share| share.is_finite());
-    let worst = shares().reduce(f64::min)?;
-    let best = shares().reduce(f64::max)?;
-    let topics = number(pairs.first()?.1, "topics")?;
-    let range = match ratio(worst) == ratio(best) {
-        true => ratio(worst),
-        false => format!("{} to {}", ratio(worst), ratio(best)),
-    };
-    Some(format!(
-        "With {} the throughput is {range} of that with 1,000.",
-        plural(topics, "topic", "topics"),
+        of_baseline(best, "raw QUIC"),
     ))
 }
 
@@ -117,14 +87,14 @@ fn many_names(many: &[&Measurement]) -> Option<String> {
 }
 
 fn with_pull(pulled: &[&Measurement]) -> Option<String> {
-    let few = with(pulled, |found| number(found, "topics") == Some(1e4));
-    let (peers, first) = *along(&few, "peers").first()?;
+    let (peers, first) = *along(pulled, "peers").first()?;
     let average = first.figures.avg_us;
     let share = average / EARLIER_QUERY_US;
     share.is_finite().then(|| {
         format!(
-            "A lookup with a pull that finds nothing new takes {} on average with 10,000 topics and {}; \
-             the earlier system took {} ({} ×).",
+            "{}a lookup with a pull that finds nothing new takes {} on average for {}; \
+             the earlier system took {} with 10,000 topics ({} ×).",
+            with_topics(first),
             micros(average),
             plural(peers, "peer", "peers"),
             micros(EARLIER_QUERY_US),
@@ -133,98 +103,71 @@ fn with_pull(pulled: &[&Measurement]) -> Option<String> {
     })
 }
 
-fn times(name: &str, title: &str, few: &[&Measurement]) -> Option<Plot> {
-    let line = along(few, "peers");
-    let mut series = time_series(&line);
-    series.push(Series::baseline(
-        "raw QUIC,\nmedian",
-        base_points(&line, |of| of.p50_us),
-    ));
+fn title(what: &str, few: &[&Measurement]) -> Option<String> {
     let topics = number(few.first()?, "topics");
-    let topics = topics.map_or_else(String::new, |topics| {
-        format!(", {}", plural(topics, "topic", "topics"))
-    });
-    let lines = Lines {
+    let topics = topics.map(|topics| format!(", {}", plural(topics, "topic", "topics")));
+    Some(format!("{what}{}", topics.unwrap_or_default()))
+}
+
+fn by_peers(series: Vec<Series>, marks: Vec<Mark>) -> Lines {
+    Lines {
         x: measured_axis("peers at the same time", Unit::Count, &series),
         y: Axis::log("time from request to answer, logarithmic", Unit::Micros),
         series,
-        marks: Vec::new(),
-    };
-    Plot::lines(name, &format!("{title}{topics}"), lines)
+        marks,
+    }
+}
+
+fn times(few: &[&Measurement]) -> Option<Plot> {
+    let line = along(few, "peers");
+    let mut series = time_series(&line);
+    series.push(base_series(&line, "raw QUIC,\nmedian", |of| of.p50_us));
+    let title = title("Response time of a lookup", few)?;
+    Plot::lines("lookup-times", &title, by_peers(series, Vec::new()))
 }
 
 fn pull_times(few: &[&Measurement]) -> Option<Plot> {
-    let at_earlier = with(few, |found| number(found, "topics") == Some(1e4));
-    let few = if at_earlier.is_empty() {
-        largest(few, "topics")
-    } else {
-        at_earlier
+    let earlier = Mark {
+        label: "earlier system, average,\n10,000 topics: 356 µs".to_owned(),
+        from: EARLIER_QUERY_US,
+        to: EARLIER_QUERY_US,
     };
-    let line = along(&few, "peers");
-    let series = time_series(&line);
-    let topics = number(few.first()?, "topics");
-    let topics = topics.map_or_else(String::new, |topics| {
-        format!(", {}", plural(topics, "topic", "topics"))
-    });
-    let lines = Lines {
-        x: measured_axis("peers at the same time", Unit::Count, &series),
-        y: Axis::log("time from request to answer, logarithmic", Unit::Micros),
-        series,
-        marks: vec![Mark {
-            label: "earlier system, average,\n10,000 topics: 356 µs".to_owned(),
-            from: EARLIER_QUERY_US,
-            to: EARLIER_QUERY_US,
-        }],
-    };
-    let title = format!("Lookup and pull of nothing new{topics}");
-    Plot::lines("lookup-then-pull", &title, lines)
+    let series = time_series(&along(few, "peers"));
+    let title = title("Lookup and pull of nothing new", few)?;
+    Plot::lines("lookup-then-pull", &title, by_peers(series, vec![earlier]))
 }
 
-fn throughput(most: &[&Measurement]) -> Option<Plot> {
-    let differing = differing(most, &["peers"]);
-    let mut series = Vec::new();
-    for (nth, (label, group)) in groups(most, &differing).into_iter().enumerate() {
-        let line = along(&group, "peers");
-        let (ours, raw) = match label.is_empty() {
-            true => ("Waypost".to_owned(), "raw QUIC".to_owned()),
-            false => (format!("Waypost,\n{label}"), format!("raw QUIC,\n{label}")),
-        };
-        series.push(Series::new(&ours, nth, points(&line, |of| of.ops_per_s)));
-        series.push(Series::baseline(
-            &raw,
-            base_points(&line, |of| of.ops_per_s),
-        ));
-    }
+fn throughput(alone: &[&Measurement]) -> Option<Plot> {
+    let line = along(alone, "peers");
+    let series = vec![
+        Series::new("Waypost", 0, points(&line, |of| of.ops_per_s)),
+        base_series(&line, "raw QUIC", |of| of.ops_per_s),
+    ];
     let lines = Lines {
         x: measured_axis("peers at the same time", Unit::Count, &series),
         y: Axis::log("lookups per second, logarithmic", Unit::PerSecond),
         series,
         marks: Vec::new(),
     };
-    Plot::lines("lookup-throughput", "Throughput of lookups", lines)
+    let title = title("Throughput, each peer with one lookup at a time", alone)?;
+    Plot::lines("lookup-throughput", &title, lines)
 }
 
-fn topics(plain: &[&Measurement]) -> Option<Plot> {
-    topic_pairs(plain).first()?;
-    let few = smallest(plain, "in_flight");
-    let names = vec!["topics".to_owned()];
-    let line = |(nth, (label, group)): (usize, (String, Few))| {
-        Series::new(&label, nth, points(&along(&group, "peers"), |of| of.p50_us))
+/// Peers that have many requests on their way.
+fn many_in_flight(most: &[&Measurement]) -> Option<Plot> {
+    let deep = with(most, |found| number(found, "in_flight") > Some(1.0));
+    let names = ["peers".to_owned(), "in_flight".to_owned()];
+    let row = |found: &&Measurement| bar(label(found, &names), 0, found, |of| of.ops_per_s);
+    let rows = Rows {
+        unit: Unit::PerSecond,
+        label: "lookups per second".to_owned(),
+        groups: vec![RowGroup {
+            label: String::new(),
+            rows: deep.iter().map(row).collect(),
+        }],
+        baseline: base_name(deep.first()?, "raw QUIC").to_owned(),
+        own_scales: false,
     };
-    let series: Vec<Series> = groups(&few, &names)
-        .into_iter()
-        .enumerate()
-        .map(line)
-        .collect();
-    let lines = Lines {
-        x: measured_axis("peers at the same time", Unit::Count, &series),
-        y: Axis::linear("median response time", Unit::Micros),
-        series,
-        marks: Vec::new(),
-    };
-    Plot::lines(
-        "lookup-topics",
-        "Response time by the number of topics",
-        lines,
-    )
+    let title = title("Throughput, each peer with many lookups in flight", &deep)?;
+    Plot::rows("lookup-in-flight", &title, rows)
 }

@@ -1,9 +1,12 @@
 //! Publishing: what one acknowledgement takes, and how many messages a second are kept.
 
-use super::super::amount::{Unit, rate, ratio};
+use super::super::amount::{Unit, rate};
 use super::super::params::{Few, along, differing, flag, groups, in_words, number, smallest, with};
 use super::super::plot::{Axis, Lines, Plot, Row, RowGroup, Rows, Series};
-use super::{Shown, bar, base_points, mb_per_second, measured_axis, micros, of_baseline, points};
+use super::{
+    Shown, bar, base_series, mb_per_second, measured_axis, micros, of_baseline, points,
+    times_baseline,
+};
 use crate::bench::{Figures, Measurement};
 
 pub(super) fn show(few: &Few) -> Shown {
@@ -37,13 +40,7 @@ pub(super) fn show(few: &Few) -> Shown {
 
 fn one_at_a_time(alone: &[&Measurement]) -> Option<String> {
     let (size, found) = *along(alone, "size").first()?;
-    let beside = match found.p50_ratio.filter(|value| value.is_finite()) {
-        Some(value) => format!(
-            ", {} × a raw round trip and a raw fdatasync in the same run",
-            ratio(value)
-        ),
-        None => String::new(),
-    };
+    let beside = times_baseline(found, "a raw round trip and a raw fdatasync");
     Some(format!(
         "A message of {} is on disk and acknowledged after {} (median; p99 {}){beside}.",
         Unit::Bytes.text(size),
@@ -63,7 +60,7 @@ fn fastest(few: &[&Measurement]) -> Option<String> {
             rate(best.figures.ops_per_s, "messages"),
             mb_per_second(best.figures.mb_per_s),
             size.unwrap_or_else(|| "this size".to_owned()),
-            of_baseline(best.ratio, "the baseline"),
+            of_baseline(best, "raw QUIC"),
         ))
     };
     let singles = with(few, |found| {
@@ -86,14 +83,16 @@ fn latency(alone: &[&Measurement]) -> Option<Plot> {
     let series = vec![
         Series::new("p99", 1, points(&line, |of| of.p99_us)),
         Series::new("median", 0, points(&line, |of| of.p50_us)),
-        Series::baseline(
-            "raw round trip\nand fdatasync,\nmedian",
-            base_points(&line, |of| of.p50_us),
-        ),
+        base_series(&line, "raw round trip\nand fdatasync,\nmedian", |of| {
+            of.p50_us
+        }),
     ];
     let lines = Lines {
         x: measured_axis("size of a message, logarithmic", Unit::Bytes, &series),
-        y: Axis::linear("time from publishing to the acknowledgement", Unit::Micros),
+        y: Axis::log(
+            "time from publishing to the acknowledgement, logarithmic",
+            Unit::Micros,
+        ),
         series,
         marks: Vec::new(),
     };

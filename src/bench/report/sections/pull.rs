@@ -31,7 +31,7 @@ fn batched(few: &[&Measurement]) -> Option<String> {
         size_of(best),
         mb_per_second(best.figures.mb_per_s),
         rate(best.figures.ops_per_s, "messages"),
-        of_baseline(best.ratio, "raw QUIC bulk"),
+        of_baseline(best, "raw QUIC bulk"),
     ))
 }
 

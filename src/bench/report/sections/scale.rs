@@ -8,11 +8,16 @@ use super::{Shown, measured_axis, micros, points};
 use crate::bench::{Figures, Measurement};
 
 /// The steps, as people say them.
-const STEPS: [(&str, &str, &str); 4] = [
+const STEPS: [(&str, &str, &str); 5] = [
     ("register", "register", "registering"),
     ("create", "create a topic", "creating a topic"),
     ("publish", "publish", "publishing a message"),
     ("retrieve", "retrieve", "retrieving a message"),
+    (
+        "deliver",
+        "publish and retrieve",
+        "publishing one and retrieving it",
+    ),
 ];
 
 pub(super) fn show(few: &Few) -> Shown {
