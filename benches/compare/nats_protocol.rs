@@ -49,7 +49,7 @@ pub async fn connect(port: u16, tls: Option<&Certificate>) -> Result<Connection>
     };
     let inbox = format!("_INBOX.{:016x}", rand::random::<u64>());
     let hello = format!(
-        "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"tls_required\":{},\
+        "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"tls_required\":{},\
          \"lang\":\"rust\",\"version\":\"1\",\"protocol\":1}}\r\nSUB {inbox}.* {ANSWERS}\r\n",
         tls.is_some()
     );
