@@ -17,8 +17,9 @@ use super::record::{Record, kind};
 use super::recovery::{Found, Tail, listed};
 use super::report::{DamageReport, RecoveryReport};
 use super::scan::{At, Bytes, struck_headers};
+use super::segments::SegmentInfo;
 use super::table::{HostedTopic, Table};
-use super::view::{Effect, SegmentInfo, View};
+use super::view::{Effect, View};
 use crate::limits;
 use crate::types::{Offset, TopicId, TopicName, TopicSettings};
 use crate::wire::batch::BatchHeader;
@@ -106,6 +107,7 @@ impl<'a> Replay<'a> {
                 generation: segment.generation,
                 end: segment.end,
                 live: 0,
+                live_bytes: 0,
                 quarantined: segment.quarantined,
             };
             self.view.segments.insert(segment.sequence, info);
@@ -133,6 +135,21 @@ impl<'a> Replay<'a> {
             if let Some(end) = last.map(|s| s.end).or(first.map(|s| s.base)) {
                 self.continuity.begin(*id, end);
             }
+        }
+        // The next checkpoint will be larger by what follows only.
+        self.view.growth = 0;
+    }
+
+    /// The generation that the checkpoint gives a segment that is not replayed.
+    pub(super) fn listed_generation(&self, sequence: u64) -> Option<u64> {
+        let info = self.view.segments.get(&sequence);
+        info.map(|info| info.generation)
+    }
+
+    /// A listed segment's file is another than when the checkpoint was written.
+    pub(super) fn take_file(&mut self, sequence: u64, generation: u64, end: u64) {
+        if let Some(info) = self.view.segments.get_mut(&sequence) {
+            (info.generation, info.end) = (generation, end);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -267,6 +268,10 @@ impl Space {
 
     /// The preparer thread.
     pub(super) fn prepare(&self, options: &Options, storage: StorageId) {
+        let _witness = Witness {
+            space: self,
+            options,
+        };
         loop {
             let (job, hurried) = {
                 let mut state = self.state.lock();
@@ -365,6 +370,25 @@ impl Space {
     }
 }
 
+/// Tells the writer when the preparer's thread ends by a panic: it would wait for ever.
+struct Witness<'a> {
+    space: &'a Space,
+    options: &'a Options,
+}
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let error =
+            io::Error::other("the thread that makes space ready has panicked; this is a bug");
+        let mut state = self.space.state.lock();
+        state.failed = Some(FatalError::new("prepare space", &self.options.dir, error));
+        self.space.to_writer.notify_one();
+    }
+}
+
 /// Makes an extent ready. In a hurry its space is only taken: a stream of large groups that has caught
 /// up with the preparer gains more by not writing everything twice than its syncs lose by writing
 /// metadata.
@@ -405,6 +429,7 @@ pub(super) fn make_segment(
         generation: rand::random(),
         storage,
         made: clock::wall_now(),
+        rewritten: false,
     };
     let (from, file) = match free {
         Some(free) => (names::free(dir, free), disk.open(&names::free(dir, free))?),

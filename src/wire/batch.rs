@@ -13,7 +13,7 @@
 //!  36  u16   flags      bits 0-3 compression, 4 encryption (0)
 //!  38  u16   zero
 //!  40  [16]  topic id
-//!  56  [16]  producer id
+//!  56  [16]  producer id: the start of its key's fingerprint, then random
 //!  72  u64   sequence   of the first message, per (producer, topic)
 //!  80  i64   produced   producer's wall time, µs
 //!  88  u32   count      messages
@@ -404,7 +404,12 @@ impl Default for BatchBuilder {
 impl BatchBuilder {
     /// An empty batch.
     pub fn new() -> Self {
-        let mut buffer = BytesMut::with_capacity(1024);
+        Self::with_capacity(1024)
+    }
+
+    /// As [`BatchBuilder::new`], with room for a batch of so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut buffer = BytesMut::with_capacity(bytes.max(HEADER_BYTES));
         buffer.put_bytes(0, HEADER_BYTES);
         BatchBuilder { buffer, count: 0 }
     }
