@@ -118,7 +118,7 @@ fn a_running_deployment_is_left_as_it_was() {
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(|peer| peer["name"].as_str())
+        .filter_map(|peer| peer["peer"].as_str())
         .collect();
     assert_eq!(names, ["1"]);
 }
