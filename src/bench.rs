@@ -17,6 +17,7 @@
 //! | `lanes`, `load` | closed loop and open loop; peers that do one kind of operation |
 //! | `raw` | baselines: plain quinn and plain `fdatasync` |
 //! | `measure`, `machine` | figures, medians, ratios; what a report says of the machine |
+//! | `report` | what measurements say: findings, plots, goals |
 //!
 //! Every figure is a ratio to a baseline of the same run, taken in turns with it. Latency is
 //! measured open-loop where a rate is given, throughput closed-loop. Touches the public API only.
@@ -33,6 +34,7 @@ mod measure;
 mod options;
 mod process;
 mod raw;
+mod report;
 mod run;
 mod side;
 mod topics;
@@ -43,6 +45,7 @@ pub use error::BenchError;
 pub use machine::Machine;
 pub use measure::{Figures, Measurement, Pair, Sample, histogram, median};
 pub use options::{Job, Options};
+pub use report::{DEFAULT_DIR, DrawError, Judged, ReportError, Verdict, Written, judge, write};
 pub use run::{Event, Tell};
 
 use serde::{Deserialize, Serialize};

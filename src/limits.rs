@@ -104,6 +104,9 @@ pub const WINDOW_PER_KEY_BYTES: u64 = 256 << 20;
 pub const WINDOW_PER_KEY_SHARE: u64 = 4;
 /// How long a host lets a pull wait for a first message; who wants to wait longer asks again.
 pub const PULL_WAIT: Duration = Duration::from_secs(300);
+/// Receive buffer asked for each UDP socket. The usual 208 KiB are one burst of a fast sender: what
+/// does not fit is lost, and the sender slows down by a third each time.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Bytes of unacknowledged sent data per connection.
 pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// Handshakes in flight at one endpoint; further ones are refused.

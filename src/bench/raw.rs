@@ -18,8 +18,14 @@ use pipelined::pipelined;
 pub(super) use prepare::prepare;
 pub(super) use server::RawListener;
 
+use std::net::UdpSocket;
+use std::sync::Arc;
+
+use rustix::net::sockopt;
+
 use super::error::BenchError;
 use super::work::RawShape;
+use crate::limits;
 
 /// The protocol's name in the handshake.
 const ALPN: &[u8] = b"waypost-bench-raw/1";
@@ -29,6 +35,17 @@ pub(super) const HEADER_BYTES: usize = 16;
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that are taken from QUIC at once.
 const CHUNKS_PER_READ: usize = 32;
+
+/// A socket on loopback with the receive buffer that Waypost asks for: without it bursts are lost,
+/// and a baseline must not be slow for that.
+fn endpoint(server: Option<quinn::ServerConfig>) -> Result<quinn::Endpoint, BenchError> {
+    let doing = || BenchError::io("opening a raw socket");
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).map_err(doing())?;
+    // The system gives what it allows.
+    let _ = sockopt::set_socket_recv_buffer_size(&socket, limits::SOCKET_BUFFER_BYTES);
+    let runtime = Arc::new(quinn::TokioRuntime);
+    quinn::Endpoint::new(quinn::EndpointConfig::default(), server, socket, runtime).map_err(doing())
+}
 
 /// What a stream is for: `u8 shape · 3 × 0 · u32 request · u64 reply`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use quinn_proto::{HashedConnectionIdGenerator, TransportErrorCode};
+use rustix::net::sockopt;
 use rustls::client::Resumption;
 use rustls::version::TLS13;
 
@@ -156,6 +157,8 @@ impl Endpoint {
             false => Some(server_config(&options, &deadlines).map_err(tls_failed)?),
         };
         let socket = UdpSocket::bind(bind).map_err(failed)?;
+        // The system gives what it allows; less only means more packets sent twice.
+        let _ = sockopt::set_socket_recv_buffer_size(&socket, limits::SOCKET_BUFFER_BYTES);
         let local_addr = socket.local_addr().map_err(failed)?;
         let config = endpoint_config(&options.identity, local_addr.port());
         let runtime = Arc::new(quinn::TokioRuntime);

@@ -1,12 +1,11 @@
 //! The client of the raw QUIC baselines.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 
-use super::{ALPN, CHUNKS_PER_READ, HEADER_BYTES, Header};
+use super::{ALPN, CHUNKS_PER_READ, HEADER_BYTES, Header, endpoint};
 use crate::bench::error::BenchError;
 use crate::bench::lanes::{Did, Lane};
 use crate::bench::work::{RawServer, RawShape};
@@ -25,9 +24,7 @@ impl RawClient {
         let (_, tls) = raw_tls(&Identity::ephemeral(), ALPN).map_err(BenchError::raw)?;
         let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls);
         let config = quinn::ClientConfig::new(Arc::new(crypto.map_err(BenchError::raw)?));
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut endpoint =
-            quinn::Endpoint::client(any).map_err(BenchError::io("opening a raw socket"))?;
+        let mut endpoint = endpoint(None)?;
         endpoint.set_default_client_config(config);
         Ok(RawClient { endpoint, server })
     }

@@ -1,14 +1,13 @@
 //! The server of the raw QUIC baselines.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 
-use super::{ALPN, CHUNK_BYTES, CHUNKS_PER_READ, HEADER_BYTES, Header};
+use super::{ALPN, CHUNK_BYTES, CHUNKS_PER_READ, HEADER_BYTES, Header, endpoint};
 use crate::bench::error::BenchError;
 use crate::bench::work::{RawServer, RawShape};
 use crate::transport::{Identity, raw_tls};
@@ -35,9 +34,7 @@ impl RawListener {
         let mut transport = quinn::TransportConfig::default();
         transport.max_concurrent_bidi_streams(4096u32.into());
         config.transport_config(Arc::new(transport));
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let endpoint = quinn::Endpoint::server(config, any)
-            .map_err(BenchError::io("binding the raw server"))?;
+        let endpoint = endpoint(Some(config))?;
         let address = endpoint
             .local_addr()
             .map_err(BenchError::io("binding the raw server"))?;
@@ -67,7 +64,7 @@ async fn serve_connection(connection: quinn::Connection) {
         let mut stream = Box::pin(serve_stream(send, recv));
         // Most requests came with the packet that opened the stream: no task for those.
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Pending = stream.as_mut().poll(&mut context) {
+        if stream.as_mut().poll(&mut context).is_pending() {
             tokio::spawn(stream);
         }
     }

@@ -23,7 +23,12 @@ impl Default for BatchBuilder {
 impl BatchBuilder {
     /// An empty batch.
     pub fn new() -> Self {
-        let mut buffer = BytesMut::with_capacity(1024);
+        Self::with_capacity(1024)
+    }
+
+    /// As [`BatchBuilder::new`], with room for a batch of so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut buffer = BytesMut::with_capacity(bytes.max(HEADER_BYTES));
         buffer.put_bytes(0, HEADER_BYTES);
         BatchBuilder { buffer, count: 0 }
     }
