@@ -1,6 +1,8 @@
 //! What a durable append costs on this machine's temporary folder, alone, in company and while
 //! segments are rewritten, and what opening a journal costs.
 
+#![allow(clippy::disallowed_methods)] // time is what it measures
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

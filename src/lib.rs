@@ -22,7 +22,7 @@
 //! | [`index`] | who exists, who hosts, who subscribes: pure decisions, a store, a server |
 //! | [`client`] | the library: publish, pull, follow, topics, subscriptions |
 //! | [`peer`] | a hosting peer: serves a journal, keeps a session with the index |
-//! | [`bench`] | load generation, baselines, the report |
+//! | [`bench`](mod@bench) | load generation, baselines, the report |
 //! | [`config`], [`telemetry`], [`cli`] | what people type, read and configure |
 //!
 //! To embed: [`client::Client`], [`peer::run`], [`index::server::run`]. docs/ has ARCHITECTURE, WIRE,

@@ -102,7 +102,8 @@ impl Until {
     pub fn goes_on(self, done: u64, elapsed: Duration) -> bool {
         match self {
             Until::Each(count) => done < count,
-            Until::ElapsedMs(limit) => elapsed < Duration::from_millis(limit),
+            // A run of nothing would have no figures.
+            Until::ElapsedMs(limit) => done == 0 || elapsed < Duration::from_millis(limit),
         }
     }
 }

@@ -220,8 +220,6 @@ impl Writer {
         payload.put_u64_le(self.topics);
         payload.put_u64_le(self.as_of);
         self.put(&payload)?;
-        // The file may have been a larger one.
-        self.file.set_length(self.at)?;
         self.file.sync()?;
         let path = names::checkpoint(dir, self.number);
         disk.rename(&names::unfinished(&path), &path)?;
@@ -332,10 +330,9 @@ pub(super) fn load(file: &dyn DiskFile) -> Result<Loaded, Unusable> {
         let block = read_block(file, at, length)?;
         at += 8 + block.len() as u64;
         if loaded.take_block(&block)? {
-            return match at == length {
-                true => Ok(loaded),
-                false => Err(Unusable::Damaged),
-            };
+            // What follows is left of a larger file that it was written over.
+            loaded.bytes = at;
+            return Ok(loaded);
         }
     }
 }

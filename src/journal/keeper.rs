@@ -87,11 +87,9 @@ impl Keeper {
         }
     }
 
-    /// Keeps room for the checkpoints that a full disk would need.
+    /// Keeps room for the checkpoints that a full disk would need. Also on one that is full: what has
+    /// just come back must not all go to appends.
     fn keep_spares(&mut self) {
-        if self.shared.space.is_full() {
-            return;
-        }
         let last = self.checkpoints.last().map_or(0, |kept| kept.bytes);
         let grown = self.shared.view.read().growth.saturating_sub(self.grown);
         let bytes = last + grown + limits::CHECKPOINT_LEAST_BYTES;
@@ -204,15 +202,21 @@ impl Keeper {
         }
     }
 
-    /// Writes a checkpoint over a spare file; `None`: there is none.
+    /// Writes a checkpoint over a spare file, or, as the last resort, over the older checkpoint: the
+    /// newer one alone stands for the journal until it is done. `None`: there is nothing to write over.
     fn checkpoint_in_spare(&mut self, number: u64, path: &Path) -> Option<io::Result<Kept>> {
         let shared = self.shared.clone();
         let options = &shared.options;
-        let at = self.spares.take(options, path).ok()??;
+        if self.spares.is_empty() && self.checkpoints.len() >= limits::CHECKPOINTS_KEPT {
+            let older = self.checkpoints.remove(0);
+            let older = names::checkpoint(&options.dir, older.number);
+            self.spares.adopt(options, &older).ok()?;
+        }
+        self.spares.take(options, path).ok()??;
         let opened = options.disk.open(path);
         let written = opened.and_then(|file| self.write_checkpoint(number, file));
         if written.is_err()
-            && let Err(error) = self.spares.put_back(options, at, path)
+            && let Err(error) = self.spares.adopt(options, path)
         {
             tracing::debug!(%error, "could not keep the room for a checkpoint");
         }
@@ -289,11 +293,12 @@ impl Keeper {
     }
 
     fn prune(&mut self) {
-        let options = &self.shared.options;
+        let shared = self.shared.clone();
+        let options = &shared.options;
         while self.checkpoints.len() > limits::CHECKPOINTS_KEPT {
             let oldest = self.checkpoints.remove(0);
             let path = names::checkpoint(&options.dir, oldest.number);
-            if let Err(error) = options.disk.remove(&path) {
+            if let Err(error) = self.spares.adopt(options, &path) {
                 tracing::warn!(%error, path = %path.display(), "could not remove a checkpoint");
             }
         }
@@ -307,22 +312,24 @@ impl Keeper {
         }
     }
 
-    fn reclaim(&self) {
+    fn reclaim(&mut self) {
         // A rewritten segment must not take the name of one that is recycled here.
-        let _files = self.shared.files.lock();
+        let shared = self.shared.clone();
+        let _files = shared.files.lock();
         let floor = self.floor();
         let dead: Vec<u64> = {
             let mut view = self.shared.view.write();
-            let waiting = &view.sealed;
-            let dead = view.segments.range(..floor).filter(|(sequence, info)| {
-                info.live == 0 && !info.quarantined && !waiting.contains_key(*sequence)
-            });
+            let below = view.segments.range(..floor);
+            let dead = below.filter(|(_, info)| info.live == 0 && !info.quarantined);
             let dead: Vec<u64> = dead.map(|(sequence, _)| *sequence).collect();
             for sequence in &dead {
                 view.segments.remove(sequence);
+                view.sealed.remove(sequence);
             }
             dead
         };
+        // A full disk may not have had room for their footers.
+        self.sealed.retain(|index| !dead.contains(&index.sequence));
         for sequence in dead {
             if let Err(error) = self.retire(sequence) {
                 // It is removed at the next start.

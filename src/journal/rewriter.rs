@@ -134,10 +134,11 @@ pub(super) fn pick(
     }))
 }
 
-/// A batch that is still needed.
+/// A batch that is still needed, and the offset at which it must end.
 struct Needed {
     topic: TopicId,
     entry: IndexEntry,
+    end: Offset,
 }
 
 /// Rewrites one segment. `pay` is told of bytes written; when it answers `false` the segment stays
@@ -156,7 +157,9 @@ pub(super) fn rewrite(
         return given_up(shared, sequence, &info);
     };
     let index = index_of(shared, &*old, sequence, info.generation)?;
-    let needed = needed(shared, sequence, index);
+    let Some(needed) = needed(shared, sequence, index) else {
+        return Ok(quarantine(shared, sequence, &info));
+    };
     let live_bytes = needed.iter().map(|needed| needed.entry.bytes()).sum();
     if !policy.is_worth(info.end, live_bytes) {
         if let Some(known) = shared.view.write().segments.get_mut(&sequence) {
@@ -208,35 +211,45 @@ fn index_of(
     Ok(topics.map(|(id, topic)| (id, topic.entries)).collect())
 }
 
-/// The batches that topics still need, in the order of the file.
-fn needed(shared: &Shared, sequence: u64, index: Vec<(TopicId, Vec<IndexEntry>)>) -> Vec<Needed> {
+/// The batches that topics still need, in the order of the file. `None`: some of them are not in the
+/// index; damage has taken them, and what is left of them must stay.
+fn needed(
+    shared: &Shared,
+    sequence: u64,
+    index: Vec<(TopicId, Vec<IndexEntry>)>,
+) -> Option<Vec<Needed>> {
     let mut needed = Vec::new();
+    let mut topics = 0;
     for chunk in index.chunks(limits::CHECKPOINT_CHUNK_TOPICS) {
         let view = shared.view.read();
         for (topic, entries) in chunk {
             if let Some((span, start)) = view.span_in(topic, sequence) {
-                let kept = still_needed(entries, &span, start);
-                needed.extend(kept.map(|entry| Needed {
-                    topic: *topic,
-                    entry,
-                }));
+                let first = needed.len();
+                needed.extend(still_needed(*topic, entries, &span, start));
+                let reaches = needed.get(first)?.entry.base <= start.max(span.base);
+                reaches.then_some(())?;
+                topics += 1;
             }
         }
     }
+    // Topics only ever stop to need a sealed segment.
+    let view = shared.view.read();
+    let live = view.segments.get(&sequence).map_or(0, |info| info.live);
     needed.sort_unstable_by_key(|needed| needed.entry.position8);
-    needed
+    (live <= topics).then_some(needed)
 }
 
 /// The entries of a topic that reach above its start. Each ends where the next begins.
 fn still_needed<'a>(
+    topic: TopicId,
     entries: &'a [IndexEntry],
     span: &'a Span,
     start: Offset,
-) -> impl Iterator<Item = IndexEntry> + 'a {
-    entries.iter().enumerate().filter_map(move |(at, entry)| {
+) -> impl Iterator<Item = Needed> + 'a {
+    entries.iter().enumerate().filter_map(move |(at, &entry)| {
         let end = entries.get(at + 1).map_or(span.end, |next| next.base);
         let within = entry.base >= span.base && entry.base < span.end;
-        (within && end > start).then_some(*entry)
+        (within && end > start).then_some(Needed { topic, entry, end })
     })
 }
 
@@ -268,10 +281,11 @@ fn write_anew(
         let entries: Vec<IndexEntry> = piece.iter().map(|needed| needed.entry).collect();
         for (needed, bytes) in piece.iter().zip(fetch(old, &entries)?) {
             let sound = sound_entry(&bytes, &needed.entry, info.generation, &needed.topic);
-            let Some((header, body, end)) = sound else {
+            // One that ends early is followed by a hole: damage that was taken out of the index.
+            let Some((header, body, _)) = sound.filter(|(.., end)| *end == needed.end) else {
                 return Ok(Wrote::Not(quarantine(shared, sequence, info)));
             };
-            copy.add(header, needed, &body, end);
+            copy.add(header, needed, &body);
         }
         if !pay(copy.flush()?) {
             return Ok(Wrote::Not(Came::Stopped));
@@ -330,7 +344,7 @@ impl Copy {
         })
     }
 
-    fn add(&mut self, header: EntryHeader, needed: &Needed, body: &[u8], end: Offset) {
+    fn add(&mut self, header: EntryHeader, needed: &Needed, body: &[u8]) {
         let at = self.buffer.len();
         let place = Place {
             segment: self.index.sequence,
@@ -341,7 +355,8 @@ impl Copy {
         self.buffer.extend_from_slice(&raw);
         self.buffer.extend_from_slice(body);
         self.buffer.resize(at + header.total() as usize, 0);
-        self.index.add(needed.topic, needed.entry.base, end, place);
+        self.index
+            .add(needed.topic, needed.entry.base, needed.end, place);
         self.index.end = place.position + place.bytes;
         self.index.last_group = self.index.last_group.max(header.group);
     }
@@ -358,7 +373,7 @@ impl Copy {
     }
 }
 
-/// A batch that does not read is damage, if the segment is still there.
+/// A batch that does not read or is missing is damage, if the segment is still there.
 fn quarantine(shared: &Shared, sequence: u64, info: &SegmentInfo) -> Came {
     let mut view = shared.view.write();
     match view.segments.get_mut(&sequence) {

@@ -201,9 +201,11 @@ impl Space {
         }
     }
 
-    /// A dead segment's file may be used again; answers whether the pool takes it.
+    /// A dead segment's file may be used again; answers whether the pool takes it. On a full disk it
+    /// does not: other files may need the room.
     pub(super) fn pool_takes(&self) -> bool {
-        self.state.lock().free.len() < limits::POOL_SEGMENTS
+        let state = self.state.lock();
+        !state.full && state.free.len() < limits::POOL_SEGMENTS
     }
 
     pub(super) fn add_free(&self, sequence: u64) {
@@ -348,6 +350,13 @@ impl Space {
                 self.to_writer.notify_one();
             }
             Err(error) if disk::is_full(&error) => {
+                // Dead segments' files are room, too.
+                if let Some(free) = state.free.pop() {
+                    drop(state);
+                    // One that is gone has given its room back already.
+                    let _ = options.disk.remove(&names::free(&options.dir, free));
+                    return;
+                }
                 if !state.full {
                     tracing::warn!(dir = %options.dir.display(), "the disk is full: appends are refused");
                 }

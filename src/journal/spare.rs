@@ -50,19 +50,28 @@ impl Spares {
         Ok(())
     }
 
-    /// Gives the largest one a new name, to be written over; answers which it was.
-    pub(super) fn take(&mut self, options: &Options, to: &Path) -> io::Result<Option<usize>> {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.iter().all(|bytes| *bytes == 0)
+    }
+
+    /// Gives the largest one a new name, to be written over. `None`: there is none.
+    pub(super) fn take(&mut self, options: &Options, to: &Path) -> io::Result<Option<()>> {
         let largest = (0..self.bytes.len()).max_by_key(|at| self.bytes[*at]);
         let Some(at) = largest.filter(|at| self.bytes[*at] > 0) else {
             return Ok(None);
         };
         options.disk.rename(&path(&options.dir, at), to)?;
         self.bytes[at] = 0;
-        Ok(Some(at))
+        Ok(Some(()))
     }
 
-    /// Takes one back that was not needed, or was too small.
-    pub(super) fn put_back(&mut self, options: &Options, at: usize, from: &Path) -> io::Result<()> {
+    /// Makes a file that is not needed any more a spare one, if one is missing; else removes it. Its
+    /// room is never anybody else's in between.
+    pub(super) fn adopt(&mut self, options: &Options, from: &Path) -> io::Result<()> {
+        let Some(at) = self.bytes.iter().position(|bytes| *bytes == 0) else {
+            return options.disk.remove(from);
+        };
         let path = path(&options.dir, at);
         options.disk.rename(from, &path)?;
         self.bytes[at] = options.disk.open(&path)?.length()?;

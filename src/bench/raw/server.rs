@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
@@ -64,7 +64,7 @@ async fn serve_connection(connection: quinn::Connection) {
         let mut stream = Box::pin(serve_stream(send, recv));
         // Most requests came with the packet that opened the stream: no task for those.
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Pending = stream.as_mut().poll(&mut context) {
+        if stream.as_mut().poll(&mut context).is_pending() {
             tokio::spawn(stream);
         }
     }

@@ -180,6 +180,8 @@ pub(super) struct Row {
     pub(super) value: f64,
     /// What it is compared with.
     pub(super) baseline: Option<f64>,
+    /// How it compares: the median of the runs' ratios, which is not that of their medians.
+    pub(super) ratio: Option<f64>,
     /// Which colour.
     pub(super) ink: Ink,
 }
@@ -240,6 +242,7 @@ impl Lines {
             label: label.replace('\n', ", "),
             value,
             baseline: None,
+            ratio: None,
             ink,
         });
         let rows = rows.collect();

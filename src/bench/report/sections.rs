@@ -155,6 +155,7 @@ fn bar(label: String, nth: usize, found: &Measurement, figure: fn(&Figures) -> f
         label,
         value: figure(&found.figures),
         baseline: found.baseline.as_ref().map(figure),
+        ratio: found.ratio,
         ink: super::plot::Ink::Series(nth),
     }
 }

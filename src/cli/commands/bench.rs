@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::bench::{self, Event, Job, Measurement, Options};
+use crate::bench::{self, Event, Job, Measurement, Options, Verdict};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Sink, say};
@@ -76,7 +76,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
     /// Where the report goes
-    #[arg(long, value_name = "FOLDER", default_value = "bench-report")]
+    #[arg(long, value_name = "FOLDER", default_value = bench::DEFAULT_DIR)]
     pub report: PathBuf,
     /// Create more than 10,000 topics in a running deployment without asking
     #[arg(long)]
@@ -96,7 +96,14 @@ pub async fn run(ctx: &Context, args: BenchArgs) -> Result<(), CliError> {
     let command = format!("waypost {}", line.join(" "));
     let report = bench::run(&options, command, shutdown, &tell).await?;
     screen.done();
-    drop(report);
+    let written = bench::write(&report, &args.report)?;
+    for judged in bench::judge(&report.measurements) {
+        if judged.verdict != Verdict::NotMeasured {
+            let (goal, verdict) = (judged.goal, judged.verdict.as_str());
+            say(&format!("{verdict}: {goal}: {}", judged.found));
+        }
+    }
+    say(&format!("report: {}", written.html.display()));
     Ok(())
 }
 

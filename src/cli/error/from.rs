@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use super::{CliError, Exit};
-use crate::bench::BenchError;
+use crate::bench::{BenchError, ReportError};
 use crate::config::{ConfigError, KEYS};
 use crate::telemetry::TelemetryError;
 use crate::transport::{BindError, CallError, ConnectError, IdentityError, KnownIndexError};
@@ -207,6 +207,12 @@ impl From<BenchError> for CliError {
             BenchError::Interrupted => plain("interrupted", Exit::Other),
             _ => plain("bench", Exit::Other),
         }
+    }
+}
+
+impl From<ReportError> for CliError {
+    fn from(error: ReportError) -> CliError {
+        CliError::new("report", Exit::Other, error.to_string()).causes(&error)
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::faults::{Model, check};
-use super::rewriting::{rewrite_now, try_rewriting};
+use super::rewriting::{by_hand, rewrite_now, try_rewriting};
 use super::*;
 
 /// What a random run does.
@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn acknowledged_survives(acts in prop::collection::vec(act(), 1..120)) {
         let mut disk = FaultyDisk::new();
-        let mut journal = open(&disk);
+        let mut journal = open_with(by_hand(&disk)).0;
         let mut epoch = boot(&journal);
         let mut topics: [Expected; 3] = Default::default();
         for n in 0..3 {
@@ -135,7 +135,7 @@ proptest! {
                     let after = disk.crash(crash);
                     journal.close();
                     disk = after;
-                    let (opened, report) = open_with(options(&disk));
+                    let (opened, report) = open_with(by_hand(&disk));
                     prop_assert_eq!(report.damage, vec![]);
                     journal = opened;
                     agree(&journal, &topics);
@@ -143,7 +143,7 @@ proptest! {
                 }
                 Act::Close => {
                     journal.close();
-                    let (opened, report) = open_with(options(&disk));
+                    let (opened, report) = open_with(by_hand(&disk));
                     prop_assert!(report.was_clean && report.damage.is_empty(), "{:?}", report);
                     journal = opened;
                     epoch = boot(&journal);

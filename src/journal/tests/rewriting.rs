@@ -7,8 +7,8 @@ use super::*;
 use crate::journal::rewrite::Policy;
 use crate::journal::rewriter::{self, Came};
 
-/// Options under which nothing is rewritten but by [`rewrite_now`].
-fn by_hand(disk: &FaultyDisk) -> Options {
+/// Options under which nothing is rewritten but by [`rewrite_now`]: a journal has one rewriter.
+pub(super) fn by_hand(disk: &FaultyDisk) -> Options {
     Options {
         rewrite_live_percent: 0,
         ..options(disk)
@@ -217,6 +217,30 @@ fn the_checkpoint_before_will_do_and_none_will_not() {
     match Journal::open(by_hand(&without), Hooks::default()) {
         Err(OpenError::Rewritten { segment: 1, .. }) => {}
         other => panic!("{:?}", other.map(|(_, report)| report)),
+    }
+}
+
+/// Where the index of a segment is lost too, it is made anew without what does not read: be that a
+/// topic's first batch in the segment, its last, or one between.
+#[test]
+fn damage_that_the_index_does_not_know_is_not_dropped_either() {
+    for which in [0, 1, 2] {
+        let (disk, journal) = mostly_dead();
+        let path = &segments(&disk)[1];
+        let bytes = disk.files().into_iter().find(|(p, _)| p == path).unwrap().1;
+        let kept: Vec<usize> = (1..60u64)
+            .filter_map(|i| {
+                let body = i.to_le_bytes().repeat(20);
+                bytes.windows(body.len()).position(|w| w == body)
+            })
+            .collect();
+        disk.flip(path, kept[which * (kept.len() - 1) / 2], 1);
+        disk.remove(&path.with_extension("idx")).unwrap();
+        let came = try_rewriting(&journal).unwrap();
+        let damaged = came.iter().filter(|came| **came == Came::Damaged).count();
+        assert_eq!(damaged, 1, "{which} of {kept:?}");
+        let error = read_all(&journal, 0).unwrap_err();
+        assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
     }
 }
 

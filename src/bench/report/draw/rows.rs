@@ -2,6 +2,7 @@
 
 use plotters_backend::DrawingBackend;
 
+use super::super::amount::ratio;
 use super::super::axis::Scale;
 use super::super::plot::{Ink, Row, RowGroup, Rows};
 use super::canvas::{Anchor, Canvas, Drawn, LABEL_EM, fitting, label_width};
@@ -56,11 +57,8 @@ impl Frame {
 /// The value, and how it compares.
 fn value_text(rows: &Rows, row: &Row) -> String {
     let value = rows.unit.text(row.value);
-    match row.baseline {
-        Some(baseline) => format!(
-            "{value} ({} ×)",
-            super::super::amount::ratio(row.value / baseline)
-        ),
+    match row.ratio.filter(|_| row.baseline.is_some()) {
+        Some(compared) => format!("{value} ({} ×)", ratio(compared)),
         None => value,
     }
 }
@@ -158,10 +156,7 @@ fn caption(rows: &Rows, dots: bool) -> String {
         .flat_map(|group| &group.rows)
         .any(|row| row.baseline.is_some());
     if baselines {
-        words.push(format!(
-            "mark: {}; in brackets: value over mark",
-            rows.baseline
-        ));
+        words.push(format!("mark: {}; in brackets: the ratio", rows.baseline));
     }
     words.join(" · ")
 }

@@ -100,6 +100,7 @@ fn plot(
             label: name(found),
             value: figure(&found.figures),
             baseline: None,
+            ratio: None,
             ink: if is_waypost(found) {
                 Ink::Series(0)
             } else {

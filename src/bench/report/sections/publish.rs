@@ -125,14 +125,7 @@ fn rates(
         .collect();
     let rows = Rows {
         unit,
-        label: format!(
-            "{} payload",
-            if unit == Unit::PerSecond {
-                "messages, by"
-            } else {
-                "by"
-            }
-        ),
+        label: "by the size of a message and how it is sent".to_owned(),
         groups,
         baseline: "baseline of the same run".to_owned(),
         own_scales: false,

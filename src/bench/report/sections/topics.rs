@@ -28,6 +28,7 @@ fn plot(few: &Few) -> Option<Plot> {
                 label: plural(number(found, name)?, "topic", "topics"),
                 value: value?,
                 baseline: None,
+                ratio: None,
                 ink: Ink::Series(nth),
             })
         };
