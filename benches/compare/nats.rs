@@ -34,7 +34,7 @@ pub async fn start(place: &Place, program: &str) -> Result<Vec<Nats>> {
     let Some((program, version)) = find(program) else {
         return Ok(vec![]);
     };
-    let certificate = place.certificate()?;
+    let certificate = place.certificate("nats")?;
     let mut all = vec![];
     for durable in [true, false] {
         for certificate in [Some(&certificate), None] {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Notify, oneshot};
 
@@ -48,11 +49,11 @@ pub async fn connect(port: u16, tls: Option<&Certificate>) -> Result<Connection>
         None => Box::new(socket),
     };
     let inbox = format!("_INBOX.{:016x}", rand::random::<u64>());
-    let hello = format!(
-        "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"tls_required\":{},\
-         \"lang\":\"rust\",\"version\":\"1\",\"protocol\":1}}\r\nSUB {inbox}.* {ANSWERS}\r\n",
-        tls.is_some()
-    );
+    let hello = json!({
+        "verbose": false, "pedantic": false, "headers": true, "no_responders": true,
+        "tls_required": tls.is_some(), "lang": "rust", "version": "1", "protocol": 1,
+    });
+    let hello = format!("CONNECT {hello}\r\nSUB {inbox}.* {ANSWERS}\r\n");
     let connection = Wire::start(
         socket,
         Nats {

@@ -27,7 +27,7 @@ pub async fn start(place: &Place, program: &str) -> Result<Option<Redis>> {
         return Ok(None);
     };
     let (port, tls_port) = (free_port()?, free_port()?);
-    let certificate = place.certificate()?;
+    let certificate = place.certificate("redis")?;
     let secure = (tls_port, certificate);
     let folder = place.folder("redis")?;
     for tls in [Some(secure), None] {

@@ -48,12 +48,12 @@ impl Place {
         Ok(path)
     }
 
-    /// Makes a certificate.
-    pub fn certificate(&self) -> Result<Certificate> {
+    /// Makes a certificate for a server.
+    pub fn certificate(&self, name: &str) -> Result<Certificate> {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let files = Certificate {
-            certificate: self.path().join("certificate.pem"),
-            key: self.path().join("key.pem"),
+            certificate: self.path().join(format!("{name}-certificate.pem")),
+            key: self.path().join(format!("{name}-key.pem")),
         };
         fs::write(&files.certificate, made.cert.pem())?;
         fs::write(&files.key, made.signing_key.serialize_pem())?;
