@@ -239,6 +239,13 @@ fn line(found: &Measurement) -> String {
     if found.runs > 1 {
         let _ = write!(line, "  spread {:.0} %", found.spread * 100.0);
     }
+    if let Some(base) = &found.baseline {
+        let _ = write!(
+            line,
+            "\n    {:>11.0}/s  p50 {:.0}  p99 {:.0} µs  cpu {:.1} µs  {}",
+            base.ops_per_s, base.p50_us, base.p99_us, base.cpu_us_per_op, found.baseline_is
+        );
+    }
     if !found.extra.is_empty() {
         let _ = write!(line, "\n    {}", of(&found.extra));
     }
