@@ -94,8 +94,11 @@ pub async fn run(ctx: &Context, args: BenchArgs) -> Result<(), CliError> {
     let tell = |event: Event<'_>| screen.tell(event);
     let line: Vec<_> = std::env::args().skip(1).collect();
     let command = format!("waypost {}", line.join(" "));
-    let report = bench::run(&options, command, shutdown, &tell).await?;
+    let (report, measured) = bench::run(&options, command, shutdown, &tell).await;
     screen.done();
+    if report.measurements.is_empty() {
+        return Ok(measured?);
+    }
     let written = bench::write(&report, &args.report)?;
     for judged in bench::judge(&report.measurements) {
         if judged.verdict != Verdict::NotMeasured {
@@ -104,7 +107,7 @@ pub async fn run(ctx: &Context, args: BenchArgs) -> Result<(), CliError> {
         }
     }
     say(&format!("report: {}", written.html.display()));
-    Ok(())
+    Ok(measured?)
 }
 
 impl BenchArgs {
