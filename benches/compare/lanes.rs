@@ -2,10 +2,12 @@
 //! is answered.
 
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use waypost::bench::{Sample, histogram};
+use waypost::clock;
+use waypost::types::MonoNs;
 
 use crate::wire::Result;
 
@@ -46,7 +48,7 @@ impl<L: Lane> Lanes<L> {
 impl<L: Lane> Generator for Lanes<L> {
     fn run(&mut self, length: Duration) -> Running<'_> {
         Box::pin(async move {
-            let began = Instant::now();
+            let began = clock::mono_now();
             let mut running = JoinSet::new();
             for lane in self.0.drain(..) {
                 running.spawn(drive(lane, began, length));
@@ -62,7 +64,7 @@ impl<L: Lane> Generator for Lanes<L> {
     }
 }
 
-async fn drive<L: Lane>(mut lane: L, began: Instant, length: Duration) -> Result<(L, Sample)> {
+async fn drive<L: Lane>(mut lane: L, began: MonoNs, length: Duration) -> Result<(L, Sample)> {
     let mut sample = Sample {
         ops: 0,
         bytes: 0,
@@ -72,7 +74,7 @@ async fn drive<L: Lane>(mut lane: L, began: Instant, length: Duration) -> Result
     };
     while sample.elapsed < length {
         let did = lane.once().await?;
-        let elapsed = began.elapsed();
+        let elapsed = clock::mono_now().since(began);
         let time = (elapsed - sample.elapsed).as_nanos() as u64;
         sample.times.record(time.max(1))?;
         sample.elapsed = elapsed;

@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
+use waypost::clock;
 
 use crate::wire::Result;
 
@@ -96,14 +97,14 @@ impl Server {
 
     /// Asks again and again until there is an answer.
     pub async fn ready<T>(&mut self, ask: impl AsyncFn() -> Result<T>) -> Result<T> {
-        let began = Instant::now();
+        let began = clock::mono_now();
         loop {
             let error = match ask().await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let ended = self.child.try_wait()?.is_some();
-            if ended || began.elapsed() > PATIENCE {
+            if ended || clock::mono_now().since(began) > PATIENCE {
                 let log = fs::read_to_string(&self.log).unwrap_or_default();
                 let last = log.lines().next_back().unwrap_or_default();
                 return Err(format!("{} does not come up: {error}; {last}", self.name).into());
