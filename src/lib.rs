@@ -39,6 +39,7 @@ pub mod journal;
 pub mod limits;
 pub mod lock;
 pub mod peer;
+pub mod replication;
 pub mod telemetry;
 pub mod text;
 pub mod transport;
