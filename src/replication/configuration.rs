@@ -53,6 +53,12 @@ impl Configuration {
         }
     }
 
+    /// Who may act as host, if anybody: the host, as long as it is in the in-sync set. One that has lost
+    /// its disk is still named by the record when nobody else is there, and must be told to replicate.
+    pub fn acting_host(&self) -> Option<PeerNo> {
+        self.in_sync.contains(self.host).then_some(self.host)
+    }
+
     /// Asserts what holds of every record.
     pub fn check(&self) {
         assert!(

@@ -153,7 +153,8 @@ impl TopicLog {
         let same = after.checked_sub(1).map(|at| starts[at].0) == Some(epoch);
         match same {
             true => (above.min(end), true),
-            false => (above, false),
+            // Nothing is left that could differ.
+            false => (above, above == Offset::FIRST),
         }
     }
 }

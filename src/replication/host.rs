@@ -207,7 +207,11 @@ impl HostTopic {
             record.grant, epoch.grant,
             "the record's grant is the epoch's"
         );
-        assert_eq!(record.host, context.me, "the record names this host");
+        assert_eq!(
+            record.acting_host(),
+            Some(context.me),
+            "the record names this host, in its set"
+        );
         let last = log.epochs().last();
         assert!(last.is_none_or(|last| last <= epoch), "an epoch falls");
         let mut topic = HostTopic {
@@ -408,7 +412,7 @@ impl HostTopic {
                 }
                 self.learn(context, &record, effects);
             }
-            Altered::Unknown if context.rules.keeps(Rule::CommitShrinkFirst) => {
+            Altered::Unknown if context.rules.keeps(Rule::KeepUnion) => {
                 self.unknown = true;
             }
             Altered::Unknown => self.pending = None,
@@ -439,6 +443,10 @@ impl HostTopic {
         self.followers.retain(|f| record.replicas.contains(f.peer));
         self.replicas = record.replicas;
         self.take_phase(record.phase, effects);
+        // Its copy is damaged (rule 10).
+        if record.acting_host().is_none() {
+            self.step_down(effects);
+        }
     }
 
     fn take_phase(&mut self, phase: Phase, effects: &mut Vec<HostEffect>) {

@@ -6,14 +6,18 @@
 //! | [`alter`] | a host proposes another in-sync set |
 //! | [`stand`] | a peer came, went (for longer than the lease), or left a set |
 //! | [`drop_copy`] | a peer brought another storage, or its copy is damaged (rule 10) |
+//! | [`choose_replicas`] | a topic has fewer copies than it wants |
+//! | [`rebuild`], [`accept_loss`] | the index comes from a backup; a set is gone for good |
 //! | [`next_incarnation`] | a session opens (rule 9) |
 //!
 //! Guarantees: a change raises the version; the grant rises whenever the host changes; failures never
 //! empty an in-sync set; every answer has passed [`Configuration::check`].
 
 mod place;
+mod recover;
 
 pub use place::{Candidate, choose_replicas};
+pub use recover::{Report, accept_loss, best_survivor, is_behind, rebuild};
 
 use super::configuration::{AlterInSync, Configuration, Phase, Refusal};
 use super::members::PeerNo;
@@ -64,7 +68,7 @@ pub fn alter(
         if !record.replicas.contains(peer) {
             return Err(Refusal::NotReplica(peer));
         }
-        if checked && acked != incarnation(peer) {
+        if rules.keeps(Rule::CurrentMembers) && acked != incarnation(peer) {
             return Err(Refusal::StaleMember(peer));
         }
     }

@@ -15,6 +15,16 @@ use super::host::{Ack, Join, JoinAnswer};
 use super::rules::{Rule, Rules};
 use crate::types::{Epoch, Offset};
 
+/// Whether a peer that has known `known` of a topic, and has itself hosted it last under `own_grant`
+/// (0: never), may take it as host under `epoch` (rule 6).
+///
+/// The incarnation counts one peer's starts, so two peers could come to the same epoch if one grant
+/// were given to both, as an index restored from a backup may do: a grant that was another peer's is
+/// refused.
+pub fn may_host(known: Epoch, own_grant: u32, epoch: Epoch) -> bool {
+    epoch.grant > known.grant || (epoch.grant == own_grant && epoch >= known)
+}
+
 /// Something that happened to a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaEvent {
@@ -223,6 +233,11 @@ impl ReplicaTopic {
             }
             Some(common) if end >= answer.start => {
                 self.reconcile(rules, answer, common, &mut effects);
+            }
+            // The host's log is whole and has none of these epochs: they part at the first message.
+            None if answer.start == Offset::FIRST => {
+                let first = (Epoch::default(), Offset::FIRST);
+                self.reconcile(rules, answer, first, &mut effects);
             }
             // Without a common epoch nothing of this log can be told from another history.
             _ => effects.extend(self.leave()),

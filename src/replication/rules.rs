@@ -1,4 +1,5 @@
-//! The ten rules of docs/REPLICATION.md, as a set from which tests may take one.
+//! The ten rules of docs/REPLICATION.md, as a set from which tests may take one. Rules with two halves
+//! have two entries, for each half is needed by itself.
 //!
 //! Production has [`Rules::ALL`] and no way to anything else: no setting reaches [`Rules::without`].
 
@@ -8,7 +9,7 @@ pub struct Rules {
     broken: u16,
 }
 
-/// One rule, by its number in docs/REPLICATION.md.
+/// One rule, or half of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Rule {
@@ -16,11 +17,11 @@ pub enum Rule {
     SyncBeforeAck = 1,
     /// An append waits for the committed set and for every proposal that may have been applied.
     WaitForProposals = 2,
-    /// The index commits a shrink before the member is dropped.
+    /// The index commits a shrink before the member is dropped (rule 3, first half).
     CommitShrinkFirst = 3,
     /// A member is added only when it has all that may be committed.
     GrowWhenCaughtUp = 4,
-    /// A change of the set is applied only under its epoch and version, for current incarnations.
+    /// A change of the set is applied only under its epoch and version (rule 5, first half).
     CompareAndSet = 5,
     /// A peer refuses replication below the highest epoch that it has ever known.
     RefuseLowerEpochs = 6,
@@ -32,6 +33,10 @@ pub enum Rule {
     NewIncarnation = 9,
     /// A peer with another storage leaves every in-sync set before anything else.
     WipedLeavesSets = 10,
+    /// A proposal without an outcome counts as one that may have been applied (rule 3, second half).
+    KeepUnion = 11,
+    /// Members are added only under their current incarnation (rule 5, second half).
+    CurrentMembers = 12,
 }
 
 impl Rules {

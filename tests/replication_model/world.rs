@@ -10,9 +10,9 @@ use waypost::replication::acks::AckQueue;
 use waypost::replication::configuration::{AlterInSync, Altered, Configuration};
 use waypost::replication::epochs::TopicLog;
 use waypost::replication::host::{Ack, HostContext, HostEffect, HostEvent, HostTopic, REPLICA_LAG};
-use waypost::replication::manager::{self, Standing};
+use waypost::replication::manager::{self, Report, Standing};
 use waypost::replication::members::PeerNo;
-use waypost::replication::replica::{ReplicaEffect, ReplicaEvent, ReplicaTopic};
+use waypost::replication::replica::{ReplicaEffect, ReplicaEvent, ReplicaTopic, may_host};
 use waypost::replication::rules::{Rule, Rules};
 use waypost::types::{Epoch, MonoNs, Offset};
 
@@ -31,6 +31,8 @@ pub struct Bounds {
     pub unknown: u8,
     /// Proposals that reach the index.
     pub alters: u8,
+    /// Times that the index comes back from the backup of the beginning.
+    pub restores: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,6 +49,7 @@ pub struct World {
     pub written: u8,
     /// A promise that a step broke.
     pub broken: Option<&'static str>,
+    pub restored: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,6 +76,8 @@ pub struct Peer {
 pub struct Disk {
     pub log: Vec<(Epoch, u8)>,
     pub known: Epoch,
+    /// The grant under which this peer has hosted last; 0: never.
+    pub own_grant: u32,
 }
 
 /// A journal entry.
@@ -80,6 +85,8 @@ pub struct Disk {
 pub enum Entry {
     Append(Epoch, u8),
     Known(Epoch),
+    /// This peer hosts under this epoch.
+    Host(Epoch),
     Truncate(Offset),
     Reset,
 }
@@ -162,18 +169,27 @@ pub enum Action {
     Deliver(Message),
     /// A host's proposal has no outcome.
     Lose(u32),
+    /// The index is restored from a backup; it decides nothing until it is rebuilt.
+    Restore,
+    /// It is rebuilt from the reports of all peers.
+    Rebuild,
 }
 
 const NOW: MonoNs = MonoNs(0);
 const LATER: MonoNs = MonoNs(u64::MAX);
 
+fn first_record(bounds: Bounds) -> Configuration {
+    let mut record = Configuration::created(PeerNo(0));
+    record.replicas = (0..bounds.peers).map(PeerNo).collect();
+    if bounds.all_in_sync {
+        record.in_sync = record.replicas;
+    }
+    record
+}
+
 impl World {
     pub fn new(bounds: Bounds, rules: Rules) -> World {
-        let mut record = Configuration::created(PeerNo(0));
-        record.replicas = (0..bounds.peers).map(PeerNo).collect();
-        if bounds.all_in_sync {
-            record.in_sync = record.replicas;
-        }
+        let record = first_record(bounds);
         let peer = Peer {
             up: true,
             incarnation: 1,
@@ -198,6 +214,7 @@ impl World {
             left: bounds,
             written: 0,
             broken: None,
+            restored: false,
         };
         for p in 0..bounds.peers {
             world.hear(p, rules);
@@ -209,6 +226,12 @@ impl World {
     pub fn actions(&self, actions: &mut Vec<Action>) {
         for p in 0..self.peers.len() as u32 {
             self.actions_of(p, actions);
+        }
+        if self.restored && self.peers.iter().all(|peer| peer.up) {
+            actions.push(Action::Rebuild);
+        }
+        if self.left.restores > 0 && self.record.grant > 1 {
+            actions.push(Action::Restore);
         }
         actions.extend(self.net.iter().map(|m| Action::Deliver(*m)));
     }
@@ -304,6 +327,15 @@ impl World {
             Action::Fetch(p) => self.fetch(p, rules),
             Action::Wake(p) => self.host(p, HostEvent::Wake, LATER, rules),
             Action::Deliver(message) => self.deliver(message, rules),
+            Action::Restore => {
+                self.left.restores -= 1;
+                self.restored = true;
+                self.record = first_record(self.left);
+                for known in &mut self.known {
+                    known.incarnation = 1;
+                }
+            }
+            Action::Rebuild => self.rebuild(),
             Action::Lose(p) => {
                 self.left.unknown -= 1;
                 // The shell drops an answer that comes after it has given up.
@@ -329,7 +361,28 @@ impl World {
 
     // ---- the index ----
 
+    fn rebuild(&mut self) {
+        let reports = self.peers.iter().enumerate().map(|(p, peer)| Report {
+            peer: PeerNo(p as u32),
+            known: peer.written_known(),
+            own_grant: peer.written().own_grant,
+            end: Offset(peer.disk.log.len() as u64 + 1),
+            lineage: 0,
+        });
+        if let Some(mut record) = manager::rebuild(&reports.collect::<Vec<_>>()) {
+            record.replicas = first_record(self.left).replicas;
+            self.record = record;
+        }
+        for (known, peer) in self.known.iter_mut().zip(&self.peers) {
+            (known.live, known.incarnation) = (true, peer.incarnation);
+        }
+        self.restored = false;
+    }
+
     fn stand(&mut self, rules: Rules) {
+        if self.restored {
+            return;
+        }
         let standing = |peer: PeerNo| Standing {
             live: self.known[peer.0 as usize].live,
             load: 0,
@@ -349,7 +402,9 @@ impl World {
         }
         known.storage = storage;
         known.live = true;
-        known.incarnation = manager::next_incarnation(known.incarnation, 0, false, rules);
+        // The folder tells the highest incarnation that it has seen.
+        let brought = self.peers[p as usize].incarnation;
+        known.incarnation = manager::next_incarnation(known.incarnation, brought, false, rules);
         let incarnation = known.incarnation;
         let peer = &mut self.peers[p as usize];
         peer.up = true;
@@ -358,7 +413,7 @@ impl World {
     }
 
     fn alter(&mut self, proposal: AlterInSync, rules: Rules) {
-        if self.left.alters == 0 {
+        if self.left.alters == 0 || self.restored {
             return;
         }
         self.left.alters -= 1;
@@ -395,7 +450,7 @@ impl World {
     fn sync(&mut self, p: u32, rules: Rules) {
         let peer = &mut self.peers[p as usize];
         for entry in std::mem::take(&mut peer.unsynced) {
-            if let Entry::Known(epoch) = entry {
+            if let Entry::Known(epoch) | Entry::Host(epoch) = entry {
                 if epoch < peer.disk.known {
                     self.broken = Some("I8: a peer's epoch falls");
                 }
@@ -447,6 +502,16 @@ impl World {
     fn hear(&mut self, p: u32, rules: Rules) {
         let record = self.record;
         let peer = &mut self.peers[p as usize];
+        let (known, own_grant) = (peer.written_known(), peer.written().own_grant);
+        let refuses = rules.keeps(Rule::RefuseLowerEpochs);
+        let epoch = Epoch {
+            grant: record.grant,
+            incarnation: peer.incarnation,
+        };
+        let hosts = record.acting_host() == Some(PeerNo(p));
+        if refuses && (record.grant < known.grant || hosts && !may_host(known, own_grant, epoch)) {
+            return;
+        }
         let before = peer.heard.replace(record);
         if let Role::Host(topic) = &peer.role {
             if topic.epoch().grant == record.grant {
@@ -454,26 +519,18 @@ impl World {
                 return;
             }
         }
-        let moved = before.is_none_or(|b| (b.host, b.grant) != (record.host, record.grant));
+        let of = |record: Configuration| (record.acting_host(), record.grant);
+        let moved = before.is_none_or(|before| of(before) != of(record));
         if !moved {
             return;
         }
         let watermark = peer.watermark();
-        let known = peer.written_known();
-        let epoch = Epoch {
-            grant: record.grant,
-            incarnation: peer.incarnation,
-        };
         peer.acks = AckQueue::default();
-        if record.host != PeerNo(p) {
+        if !hosts {
             let log = peer.written().topic_log();
             peer.role = Role::Replica(ReplicaTopic::new(log, known, watermark));
-        } else if !rules.keeps(Rule::RefuseLowerEpochs) {
-            // Acts without having made its epoch durable.
-            self.sync(p, rules);
-            self.begin(p, record, epoch, watermark, rules);
-        } else if epoch >= known {
-            peer.unsynced.push(Entry::Known(epoch));
+        } else {
+            peer.unsynced.push(Entry::Host(epoch));
             peer.role = Role::Becoming(record, epoch, watermark);
         }
     }
@@ -613,8 +670,13 @@ impl World {
                 }
             }
             ReplicaEffect::Leave => {
+                if self.restored {
+                    return;
+                }
                 if let Some(record) = manager::drop_copy(&self.record, PeerNo(p)) {
-                    self.broken = Some("a member of the set found its copy diverged");
+                    if rules == Rules::ALL {
+                        self.broken = Some("a member of the set found its copy diverged");
+                    }
                     self.record = record;
                 }
                 self.replica(p, host, ReplicaEvent::Left, rules);
@@ -649,6 +711,10 @@ impl Disk {
                 self.known = self.known.max(*epoch);
             }
             Entry::Known(epoch) => self.known = self.known.max(*epoch),
+            Entry::Host(epoch) => {
+                self.known = self.known.max(*epoch);
+                self.own_grant = epoch.grant;
+            }
             Entry::Truncate(to) => self.log.truncate(to.0 as usize - 1),
             Entry::Reset => self.log.clear(),
         }
