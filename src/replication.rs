@@ -22,7 +22,9 @@
 pub mod acks;
 pub mod configuration;
 pub mod epochs;
+pub mod following;
 pub mod host;
+pub mod hosting;
 pub mod manager;
 pub mod members;
 pub mod replica;
