@@ -20,7 +20,7 @@ pub use place::{Candidate, choose_replicas};
 pub use recover::{Report, accept_loss, best_survivor, is_behind, rebuild};
 
 use super::configuration::{AlterInSync, Configuration, Phase, Refusal};
-use super::members::PeerNo;
+use super::members::{Members, PeerNo};
 use super::rules::{Rule, Rules};
 use crate::types::{Epoch, Incarnation};
 
@@ -137,6 +137,17 @@ fn elected(record: &Configuration, next: PeerNo, live: impl Fn(PeerNo) -> bool) 
             _ => Phase::Serving,
         },
         ..*record
+    })
+}
+
+/// Gives the topic these replicas, see [`choose_replicas`]. Members of the in-sync set stay.
+pub fn with_replicas(record: &Configuration, replicas: Members) -> Option<Configuration> {
+    let replicas = replicas.union(record.in_sync).with(record.host);
+    (replicas != record.replicas).then(|| {
+        changed(Configuration {
+            replicas,
+            ..*record
+        })
     })
 }
 
