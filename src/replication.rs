@@ -9,7 +9,7 @@
 //! | [`members`], [`epochs`] | sets of peers; which epoch wrote which stretch of a log |
 //! | [`configuration`] | a topic's record as far as it concerns copies, and proposals to change it |
 //! | [`host`] | one topic at its host: the in-sync set, the high watermark |
-//! | [`replica`] | one topic at a replica: reconcile, accept in order, what may be acknowledged |
+//! | [`replica`], [`acks`] | one topic at a replica: reconcile, accept in order, acknowledge after the sync |
 //! | [`hosting`], [`following`] | all topics of a pair of peers on one stream, at both ends |
 //! | [`manager`] | the index's side: changes of the set, elections, hand-over, repair, recovery |
 //! | [`held`] | messages that the index keeps while no host is live |
@@ -23,9 +23,22 @@ pub mod acks;
 pub mod configuration;
 pub mod epochs;
 pub mod following;
+pub mod held;
 pub mod host;
 pub mod hosting;
 pub mod manager;
 pub mod members;
 pub mod replica;
 pub mod rules;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert!(size_of::<host::HostTopic>() <= 320);
+        assert!(size_of::<replica::ReplicaTopic>() <= 160);
+        assert!(size_of::<members::Members>() <= 32);
+    }
+}

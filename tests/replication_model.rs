@@ -223,7 +223,6 @@ fn larger_spaces_when_asked_for() {
         peers: 3,
         crashes: 1,
         expiries: 1,
-        alters: 1,
         ..STILL
     };
     holds("3 peers, 1 crash", three);

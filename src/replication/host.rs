@@ -133,6 +133,9 @@ pub enum HostEffect {
     WakeAt(MonoNs),
     /// Take no appends from now on, or take them again.
     Pause(bool),
+    /// This peer has everything that is here: tell the index, which makes it the host. Appends that
+    /// come to be synced after this are not lost: they were not acknowledged, and are sent again.
+    Level(PeerNo),
     /// This peer is not the host any more: refuse what waits, with the retry class FreshRoute.
     StepDown,
 }
@@ -160,7 +163,8 @@ struct Follower {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Role {
     Serving,
-    Paused,
+    HandingOver(PeerNo),
+    Draining,
     Deposed,
 }
 
@@ -272,6 +276,11 @@ impl HostTopic {
     /// Whether appends may come in: it hosts, is not handing over, and enough copies are in sync.
     pub fn takes_appends(&self) -> bool {
         self.role == Role::Serving && self.in_sync.len() >= usize::from(self.min_in_sync)
+    }
+
+    /// Whether it waits for what the index holds, and takes that only.
+    pub fn is_draining(&self) -> bool {
+        self.role == Role::Draining
     }
 
     /// On how many of the in-sync copies everything below `end` is durable, and which.
@@ -452,12 +461,14 @@ impl HostTopic {
     fn take_phase(&mut self, phase: Phase, effects: &mut Vec<HostEffect>) {
         let role = match phase {
             _ if self.is_deposed() => return,
-            Phase::HandingOver { .. } => Role::Paused,
-            _ => Role::Serving,
+            Phase::HandingOver { to } => Role::HandingOver(to),
+            // The held messages come first.
+            Phase::Held => Role::Draining,
+            Phase::Serving | Phase::Offline => Role::Serving,
         };
         if role != self.role {
             self.role = role;
-            effects.push(HostEffect::Pause(role == Role::Paused));
+            effects.push(HostEffect::Pause(role != Role::Serving));
         }
     }
 
@@ -532,6 +543,7 @@ impl HostTopic {
         }
         self.advance(context, effects);
         self.propose(context, now, effects);
+        self.hand_over(context, effects);
         self.wake(context, now, effects);
     }
 
@@ -555,6 +567,18 @@ impl HostTopic {
         if revision > self.positions_committed {
             self.positions_committed = revision;
             effects.push(HostEffect::PositionsCommitted(revision));
+        }
+    }
+
+    /// The target of a hand-over is level. Said at every event until the record moves: saying it twice
+    /// does no harm, and saying it once may be lost.
+    fn hand_over(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
+        if let Role::HandingOver(to) = self.role {
+            let end = Some(self.log.end());
+            let level = self.in_sync.contains(to) && self.end_of(context, to) == end;
+            if level && self.positions_of(context, to) >= self.positions {
+                effects.push(HostEffect::Level(to));
+            }
         }
     }
 

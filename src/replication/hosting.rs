@@ -59,6 +59,8 @@ pub enum HostingEffect {
     Propose(TopicId, AlterInSync),
     /// Take no appends, or take them again.
     Pause(TopicId, bool),
+    /// Tell the index that this peer can take the topic over.
+    Level(TopicId, Epoch, PeerNo),
     /// Refuse what waits; another hosts now.
     StepDown(TopicId),
 }
@@ -326,6 +328,10 @@ impl Hosting {
                 HostEffect::Propose(proposal) => out.push(HostingEffect::Propose(id, proposal)),
                 HostEffect::WakeAt(due) => self.wakes.push(Reverse((due, id))),
                 HostEffect::Pause(paused) => out.push(HostingEffect::Pause(id, paused)),
+                HostEffect::Level(to) => {
+                    let epoch = self.topics.get(&id).map(HostTopic::epoch);
+                    out.extend(epoch.map(|epoch| HostingEffect::Level(id, epoch, to)));
+                }
                 HostEffect::StepDown => out.push(HostingEffect::StepDown(id)),
             }
         }

@@ -6,18 +6,26 @@
 //! | [`alter`] | a host proposes another in-sync set |
 //! | [`stand`] | a peer came, went (for longer than the lease), or left a set |
 //! | [`drop_copy`] | a peer brought another storage, or its copy is damaged (rule 10) |
-//! | [`choose_replicas`] | a topic has fewer copies than it wants |
+//! | [`next_step`], [`taken_over`], [`release`] | somebody wishes another host |
+//! | [`hold`], [`opened`] | nobody can host: messages are held; all of them are drained |
+//! | [`choose_replicas`], [`Repairs`] | a topic has fewer copies than it wants |
 //! | [`rebuild`], [`accept_loss`] | the index comes from a backup; a set is gone for good |
 //! | [`next_incarnation`] | a session opens (rule 9) |
 //!
 //! Guarantees: a change raises the version; the grant rises whenever the host changes; failures never
 //! empty an in-sync set; every answer has passed [`Configuration::check`].
 
+mod handover;
 mod place;
+mod presence;
 mod recover;
+mod repair;
 
+pub use handover::{Step, next_step, release, taken_over};
 pub use place::{Candidate, choose_replicas};
+pub use presence::Presence;
 pub use recover::{Report, accept_loss, best_survivor, is_behind, rebuild};
+pub use repair::{REPAIR_AFTER, REPAIRS_AT_ONCE, Repairs};
 
 use super::configuration::{AlterInSync, Configuration, Phase, Refusal};
 use super::members::{Members, PeerNo};
@@ -137,6 +145,28 @@ fn elected(record: &Configuration, next: PeerNo, live: impl Fn(PeerNo) -> bool) 
             _ => Phase::Serving,
         },
         ..*record
+    })
+}
+
+/// Nobody can host, and the index is to take messages meanwhile. The grant rises, so that the host of
+/// before, should it still be alive somewhere, cannot take them as well.
+pub fn hold(record: &Configuration) -> Option<Configuration> {
+    (record.phase == Phase::Offline).then(|| {
+        changed(Configuration {
+            phase: Phase::Held,
+            grant: record.grant.saturating_add(1),
+            ..*record
+        })
+    })
+}
+
+/// Everything held is settled: the topic opens.
+pub fn opened(record: &Configuration) -> Option<Configuration> {
+    (record.phase == Phase::Held).then(|| {
+        changed(Configuration {
+            phase: Phase::Serving,
+            ..*record
+        })
     })
 }
 

@@ -562,6 +562,7 @@ impl World {
                 HostEffect::Refuse(_)
                 | HostEffect::PositionsCommitted(_)
                 | HostEffect::WakeAt(_)
+                | HostEffect::Level(_)
                 | HostEffect::Pause(_) => {}
             }
         }

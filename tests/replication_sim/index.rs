@@ -1,9 +1,10 @@
 //! The simulated index, publishers and reader; what goes wrong; and the verdict.
 
 use waypost::replication::configuration::Altered;
-use waypost::replication::manager::{self, Candidate, Standing};
+use waypost::replication::manager::{self, Candidate, Standing, Step};
 use waypost::replication::members::PeerNo;
 use waypost::replication::rules::Rule;
+use waypost::types::Epoch;
 
 use super::net::{CLIENT, Event, INDEX, MS, Msg, Topic};
 use super::peer::id;
@@ -30,6 +31,7 @@ impl World {
         for topic in 1..=TOPICS {
             self.stand(topic);
             self.place(topic);
+            self.move_on(topic);
         }
         if now / (100 * MS) % 5 == 0 {
             (1..=TOPICS).for_each(|topic| self.assign(topic));
@@ -130,6 +132,7 @@ impl World {
                 };
                 self.clock.send(INDEX, to, msg);
             }
+            Msg::Level { topic, epoch, to } => self.take_over(topic, epoch, PeerNo(to)),
             Msg::Leave { topic, peer, boot } if self.facts[peer as usize].boot == boot => {
                 let record = manager::drop_copy(&self.records[&topic], PeerNo(peer));
                 if let Some(record) = record {
@@ -146,6 +149,34 @@ impl World {
                 );
             }
             _ => {}
+        }
+    }
+
+    fn take_over(&mut self, topic: Topic, epoch: Epoch, to: PeerNo) {
+        let record = self.records[&topic];
+        let current = Epoch {
+            grant: record.grant,
+            incarnation: self.facts[record.host.0 as usize].incarnation,
+        };
+        if let Some(record) = manager::taken_over(&record, epoch, current, to) {
+            self.clock.faults.moved += 1;
+            self.records.insert(topic, record);
+            self.assign(topic);
+        }
+    }
+
+    /// Goes on with a move that somebody wished for.
+    fn move_on(&mut self, topic: Topic) {
+        let Some(&to) = self.wishes.get(&topic) else {
+            return;
+        };
+        match manager::next_step(&self.records[&topic], PeerNo(to)) {
+            Step::Change(record) => {
+                self.records.insert(topic, record);
+                self.assign(topic);
+            }
+            Step::Wait => {}
+            Step::Done | Step::Refused => drop(self.wishes.remove(&topic)),
         }
     }
 
@@ -231,7 +262,7 @@ impl World {
         let pause = self.clock.between(100 * MS, 1_500 * MS);
         self.clock.after(pause, Event::Fault);
         let no = self.clock.between(0, u64::from(PEERS) - 1) as u32;
-        match self.clock.between(0, 9) {
+        match self.clock.between(0, 10) {
             0..=2 if self.peers[no as usize].up => {
                 self.clock.faults.crashes += 1;
                 let torn = self.clock.chance(50);
@@ -253,6 +284,11 @@ impl World {
             7 => {
                 self.clock.faults.index_restarts += 1;
                 self.index_up = !self.index_up;
+            }
+            9 => {
+                self.clock.faults.moves += 1;
+                let topic = self.clock.between(1, u64::from(TOPICS)) as Topic;
+                self.wishes.insert(topic, no);
             }
             8 => {
                 self.clock.faults.full += 1;

@@ -38,6 +38,12 @@ pub enum Msg {
         boot: u64,
         proposal: AlterInSync,
     },
+    /// A host's target of a hand-over is level.
+    Level {
+        topic: Topic,
+        epoch: Epoch,
+        to: Node,
+    },
     Leave {
         topic: Topic,
         peer: Node,
@@ -131,6 +137,9 @@ pub struct Faults {
     pub doubled: u64,
     pub index_restarts: u64,
     pub broken_streams: u64,
+    /// Hand-overs that were wished for, and those that came about.
+    pub moves: u64,
+    pub moved: u64,
 }
 
 impl Faults {
@@ -147,6 +156,8 @@ impl Faults {
             doubled,
             index_restarts,
             broken_streams,
+            moves,
+            moved: _,
         } = *self;
         crashes
             + torn
@@ -159,6 +170,7 @@ impl Faults {
             + doubled
             + index_restarts
             + broken_streams
+            + moves
     }
 
     pub fn add(&mut self, other: &Faults) {
@@ -173,6 +185,8 @@ impl Faults {
         self.doubled += other.doubled;
         self.index_restarts += other.index_restarts;
         self.broken_streams += other.broken_streams;
+        self.moves += other.moves;
+        self.moved += other.moved;
     }
 
     /// Each kind has happened at least once.
@@ -189,6 +203,8 @@ impl Faults {
             self.doubled,
             self.index_restarts,
             self.broken_streams,
+            self.moves,
+            self.moved,
         ]
         .iter()
         .all(|&count| count > 0)

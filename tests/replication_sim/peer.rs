@@ -374,6 +374,14 @@ impl Peer {
                     self.carry_out(clock, effects);
                     self.consider(clock, topic);
                 }
+                HostingEffect::Level(topic, epoch, to) => {
+                    let msg = Msg::Level {
+                        topic: topic_of(topic),
+                        epoch,
+                        to: to.0,
+                    };
+                    clock.send(self.no, INDEX, msg);
+                }
                 HostingEffect::PositionsCommitted(..) | HostingEffect::Pause(..) => {}
             }
         }

@@ -54,6 +54,8 @@ pub struct World {
     pub quiet: bool,
     pub wiped: bool,
     pub copies: usize,
+    /// Who is to host, by somebody's wish.
+    pub wishes: BTreeMap<Topic, Node>,
     /// Topics whose only copy was lost with its disk.
     pub given_up: Vec<Topic>,
 }
@@ -104,6 +106,7 @@ impl World {
             quiet: false,
             wiped: false,
             copies,
+            wishes: BTreeMap::new(),
             given_up: Vec::new(),
         };
         world.begin();
@@ -280,7 +283,11 @@ impl World {
 
     fn deliver(&mut self, msg: Msg) -> Result<(), String> {
         match msg {
-            Msg::Open { .. } | Msg::Beat { .. } | Msg::Alter { .. } | Msg::Leave { .. } => {
+            Msg::Open { .. }
+            | Msg::Beat { .. }
+            | Msg::Alter { .. }
+            | Msg::Level { .. }
+            | Msg::Leave { .. } => {
                 if self.index_up {
                     self.to_index(msg);
                 }
