@@ -116,7 +116,7 @@ fn a_host_without_dedupe_is_found() {
 #[test]
 fn a_missing_rule_is_found() {
     for rule in [
-        Rule::SyncBeforeAck,
+        Rule::NewIncarnation,
         Rule::ElectFromInSync,
         Rule::WipedLeavesSets,
     ] {

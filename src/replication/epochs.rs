@@ -204,7 +204,7 @@ mod tests {
             (&[(1, 6)], 4, 1),
             (&[(1, 5), (2, 7)], 4, 1),
             (&[(1, 3)], 3, 1),
-            (&[(2, 3)], 1, 2),
+            (&[(2, 3)], 1, 1),
         ] {
             let mut replica = log(parts);
             assert_eq!(reconcile(&mut replica, &host), questions, "{parts:?}");

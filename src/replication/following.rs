@@ -98,6 +98,11 @@ impl Following {
         Some((followed.host, followed.grant))
     }
 
+    /// The topic's slot on its host's stream.
+    pub fn slot_of(&self, id: TopicId) -> Option<SlotNo> {
+        self.topics.get(&id)?.slot
+    }
+
     /// The number that the next entry gets, less one: what the shell counts its own entries about
     /// replicated topics by.
     pub fn written(&self) -> JournalSeq {
@@ -381,11 +386,10 @@ impl Following {
     }
 
     fn close_slot(&mut self, followed: &mut Followed) {
-        if let Some(slot) = followed.slot.take() {
-            if let Some(stream) = self.streams.get_mut(&followed.host) {
-                stream.slots.remove(&slot);
-                stream.acks.retain(|waiting| waiting != slot);
-            }
+        let stream = self.streams.get_mut(&followed.host);
+        if let Some((slot, stream)) = followed.slot.take().zip(stream) {
+            stream.slots.remove(&slot);
+            stream.acks.retain(|waiting| waiting != slot);
         }
         followed.topic.handle(self.rules, ReplicaEvent::Closed);
     }

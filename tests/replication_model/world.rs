@@ -396,9 +396,8 @@ impl World {
         let storage = self.peers[p as usize].storage;
         let known = &mut self.known[p as usize];
         if known.storage != storage && rules.keeps(Rule::WipedLeavesSets) {
-            if let Some(record) = manager::drop_copy(&self.record, PeerNo(p)) {
-                self.record = record;
-            }
+            let dropped = manager::drop_copy(&self.record, PeerNo(p));
+            self.record = dropped.unwrap_or(self.record);
         }
         known.storage = storage;
         known.live = true;
@@ -450,10 +449,10 @@ impl World {
     fn sync(&mut self, p: u32, rules: Rules) {
         let peer = &mut self.peers[p as usize];
         for entry in std::mem::take(&mut peer.unsynced) {
-            if let Entry::Known(epoch) | Entry::Host(epoch) = entry {
-                if epoch < peer.disk.known {
-                    self.broken = Some("I8: a peer's epoch falls");
-                }
+            if let Entry::Known(epoch) | Entry::Host(epoch) = entry
+                && epoch < peer.disk.known
+            {
+                self.broken = Some("I8: a peer's epoch falls");
             }
             peer.disk.apply(&entry);
         }
@@ -513,11 +512,11 @@ impl World {
             return;
         }
         let before = peer.heard.replace(record);
-        if let Role::Host(topic) = &peer.role {
-            if topic.epoch().grant == record.grant {
-                self.host(p, HostEvent::Record(record), NOW, rules);
-                return;
-            }
+        if let Role::Host(topic) = &peer.role
+            && topic.epoch().grant == record.grant
+        {
+            self.host(p, HostEvent::Record(record), NOW, rules);
+            return;
         }
         let of = |record: Configuration| (record.acting_host(), record.grant);
         let moved = before.is_none_or(|before| of(before) != of(record));

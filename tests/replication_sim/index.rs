@@ -33,7 +33,7 @@ impl World {
             self.place(topic);
             self.move_on(topic);
         }
-        if now / (100 * MS) % 5 == 0 {
+        if (now / (100 * MS)).is_multiple_of(5) {
             (1..=TOPICS).for_each(|topic| self.assign(topic));
         }
     }
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    pub fn to_index(&mut self, msg: Msg) {
+    pub fn at_index(&mut self, msg: Msg) {
         let now = self.clock.now;
         match msg {
             Msg::Open {
@@ -325,7 +325,7 @@ impl World {
     fn may_wipe(&self, no: u32) -> bool {
         let elsewhere = |topic: Topic| {
             let in_sync = self.records[&topic].in_sync;
-            in_sync.without(PeerNo(no)).len() > 0 && in_sync.len() > 1
+            !in_sync.without(PeerNo(no)).is_empty() && in_sync.len() > 1
                 || !in_sync.contains(PeerNo(no))
         };
         self.peers[no as usize].up && !self.wiped && (1..=TOPICS).all(elsewhere)

@@ -294,12 +294,13 @@ impl Peer {
         }
         match record.acting_host() {
             Some(PeerNo(host)) if host == self.no => {
-                if may_host(copy.known, copy.own_grant, epoch) {
-                    let watermark = self.following.unfollow(id(topic));
-                    let watermark = watermark.map_or(Offset::FIRST, |t| t.high_watermark());
-                    self.becoming.insert(topic, (record, epoch, watermark));
-                    self.write(clock, 0, topic, Rec::Host(epoch));
+                if !may_host(copy.known, copy.own_grant, epoch) {
+                    return;
                 }
+                let watermark = self.following.unfollow(id(topic));
+                let watermark = watermark.map_or(Offset::FIRST, |t| t.high_watermark());
+                self.becoming.insert(topic, (record, epoch, watermark));
+                self.write(clock, 0, topic, Rec::Host(epoch));
             }
             Some(host)
                 if record.replicas.contains(PeerNo(self.no))

@@ -289,7 +289,7 @@ impl World {
             | Msg::Level { .. }
             | Msg::Leave { .. } => {
                 if self.index_up {
-                    self.to_index(msg);
+                    self.at_index(msg);
                 }
             }
             Msg::Acked {
@@ -310,7 +310,7 @@ impl World {
             | Msg::Assign { to, .. }
             | Msg::Altered { to, .. }
             | Msg::Left { to, .. }
-            | Msg::Append { to, .. } => self.to_peer(to, msg),
+            | Msg::Append { to, .. } => self.at_peer(to, msg),
         }
         Ok(())
     }
@@ -332,7 +332,7 @@ impl World {
         self.clock.at(due, Event::Arrive(conn, way, msg));
     }
 
-    fn to_peer(&mut self, to: Node, msg: Msg) {
+    fn at_peer(&mut self, to: Node, msg: Msg) {
         if !self.peers[to as usize].up || self.is_paused(to, Event::Deliver(msg.clone())) {
             return;
         }
