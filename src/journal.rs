@@ -18,7 +18,8 @@
 //! | `table`, `traffic`, `dedupe` | pure decisions: topics, epochs, producers, positions, retention |
 //! | `queue`, `writer`, `space` | the write path: bounded queue, group commit, space made ready ahead |
 //! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
-//! | `keeper` | footers, checkpoints, recycling, behind everybody's back |
+//! | `keeper`, `spare` | footers, checkpoints, recycling, behind everybody's back |
+//! | `segments`, `rewrite`, `rewriter` | what of a segment is needed; rewriting those of which little is |
 //! | `recovery`, `replay`, `later`, `continuity`, `scan` | opening a folder |
 //! | [`lock`] | one process at a time |
 
@@ -46,9 +47,13 @@ mod record;
 mod recovery;
 mod replay;
 mod report;
+mod rewrite;
+mod rewriter;
 mod scan;
+mod segments;
 mod slice;
 mod space;
+mod spare;
 mod stats;
 mod table;
 mod tail;
@@ -81,7 +86,9 @@ use crate::types::{Incarnation, MonoNs, Offset, StorageId, TopicId};
 use keeper::{Keeper, Task};
 use queue::Queue;
 use reader::Reader;
+use rewriter::{Rewriter, Wake};
 use space::Space;
+use spare::Spares;
 use stats::Counters;
 use table::Table;
 use view::View;
@@ -102,6 +109,10 @@ struct Shared {
     space: Space,
     reader: Reader,
     counters: Counters,
+    /// Held by whoever takes a segment's file away or replaces it. Order: this before `view`.
+    files: Mutex<()>,
+    /// The segment below which nothing is replayed, whichever checkpoint is used.
+    floor: AtomicU64,
     /// When the sync in progress began; 0 if there is none.
     sync_since: AtomicU64,
     /// The table holds decisions that the view has not been told of. Seen as true by a holder of the
@@ -115,7 +126,9 @@ struct Threads {
     writer: JoinHandle<()>,
     preparer: JoinHandle<()>,
     keeper: JoinHandle<()>,
+    rewriter: JoinHandle<()>,
     tasks: SyncSender<Task>,
+    wakes: SyncSender<Wake>,
     lock: Arc<dyn DiskFile>,
 }
 
@@ -252,6 +265,8 @@ impl Inner {
         // A thread that panicked has said so, and there is nothing to be done about it here.
         let _ = threads.writer.join();
         self.shared.space.stop();
+        let _ = threads.wakes.send(Wake::Stop);
+        let _ = threads.rewriter.join();
         let _ = threads.tasks.send(Task::Stop);
         let _ = threads.keeper.join();
         let _ = threads.preparer.join();
@@ -291,11 +306,14 @@ fn start(
         view: RwLock::new(view),
         reader: Reader::new(),
         counters: Counters::default(),
+        files: Mutex::new(()),
+        floor: AtomicU64::new(0),
         sync_since: AtomicU64::new(0),
         table_ahead: AtomicBool::new(false),
         options,
     });
     let (tasks, inbox) = sync_channel(limits::SEALED_WAITING);
+    let (wakes, woken) = sync_channel(limits::REWRITE_WAKES);
     let writer = Writer {
         shared: shared.clone(),
         hooks,
@@ -311,6 +329,13 @@ fn start(
         sealed,
         checkpoints: recovered.checkpoints,
         next_checkpoint: recovered.next_checkpoint,
+        rewriter: wakes.clone(),
+        spares: Spares::open(&shared.options),
+        grown: 0,
+    };
+    let rewriter = Rewriter {
+        shared: shared.clone(),
+        inbox: woken,
     };
     let preparing = shared.clone();
     let threads = Threads {
@@ -320,8 +345,10 @@ fn start(
                 .prepare(&preparing.options, preparing.storage);
         })?,
         keeper: spawn("journal-keeper", &dir, move || keeper.run(inbox))?,
+        rewriter: spawn("journal-rewriter", &dir, move || rewriter.run())?,
         writer: spawn("journal-writer", &dir, move || writer.run())?,
         tasks,
+        wakes,
         lock,
     };
     let inner = Inner {

@@ -23,12 +23,14 @@
 //! | [`index`] | who exists, who hosts, who subscribes: pure decisions, a store, a server |
 //! | [`client`] | the library: publish, pull, follow, topics, subscriptions |
 //! | [`peer`] | a hosting peer: serves a journal, keeps a session with the index |
+//! | [`bench`](mod@bench) | load generation, baselines, the report |
 //! | [`config`], [`telemetry`], [`cli`] | what people type, read and configure |
 //!
 //! To embed: [`client::Client`], [`peer::run`], [`index::server::run`]. docs/ has ARCHITECTURE, WIRE,
 //! JOURNAL and SAFETY.
 #![deny(missing_docs)]
 
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -41,6 +43,7 @@ pub mod limits;
 pub mod lock;
 pub mod peer;
 pub mod replication;
+mod scratch;
 pub mod telemetry;
 pub mod text;
 pub mod transport;

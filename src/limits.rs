@@ -49,7 +49,7 @@ pub const NOTICES_PER_PEER: usize = 10_000;
 /// How long an undelivered notice is kept.
 pub const NOTICE_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Producers remembered per topic for dedupe, the most recent by log offset.
+/// Producers remembered per topic for dedupe: of the key with the most, the most recent by offset.
 pub const PRODUCERS_PER_TOPIC: usize = 1_024;
 /// (sequence, offset) ranges remembered per producer of a topic: the largest in-flight window.
 pub const RANGES_PER_PRODUCER: usize = 1_024;
@@ -104,6 +104,9 @@ pub const WINDOW_PER_KEY_BYTES: u64 = 256 << 20;
 pub const WINDOW_PER_KEY_SHARE: u64 = 4;
 /// How long a host lets a pull wait for a first message; who wants to wait longer asks again.
 pub const PULL_WAIT: Duration = Duration::from_secs(300);
+/// Receive buffer asked for each UDP socket. The usual 208 KiB are one burst of a fast sender: what
+/// does not fit is lost, and the sender slows down by a third each time.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Bytes of unacknowledged sent data per connection.
 pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// Handshakes in flight at one endpoint; further ones are refused.
@@ -196,6 +199,8 @@ pub const TAIL_CACHE_BYTES: usize = 64 << 20;
 /// A checkpoint is written only after this many times its own size of journal: at most an eighth
 /// more is written, and at most eight times a checkpoint is scanned at start.
 pub const CHECKPOINT_RATIO: u64 = 8;
+/// Bytes that a checkpoint takes at least: its head, its list of segments and its end.
+pub const CHECKPOINT_LEAST_BYTES: u64 = 4 << 10;
 /// Checkpoints kept: if the newest is damaged, the one before still tells the same story.
 pub const CHECKPOINTS_KEPT: usize = 2;
 /// Topics that a checkpoint encodes while it holds the journal's writer up: some 100 µs.
@@ -207,6 +212,23 @@ pub const CHECKPOINT_BLOCK_BYTES: usize = 1 << 30;
 pub const SEALED_WAITING: usize = 4;
 /// Dead segments kept for reuse; more are deleted.
 pub const POOL_SEGMENTS: usize = 4;
+/// Per cent of a sealed segment that are still kept below which it is rewritten: at half, each byte
+/// written gives at least one back, and what is kept takes at most twice its space.
+pub const REWRITE_LIVE_PERCENT: u8 = 50;
+/// Bytes that rewriting a segment must give back: far more than a file and its footer cost.
+pub const REWRITE_GAIN_BYTES: u64 = 1 << 20;
+/// Bytes a second that are rewritten while nothing is appended: a tenth of what a disk can do.
+pub const REWRITE_IDLE_BYTES_PER_S: u64 = 16 << 20;
+/// Bytes that may be rewritten at once after a quiet time.
+pub const REWRITE_BURST_BYTES: u64 = 4 << 20;
+/// What a rewritten segment counts beside its bytes: a new name, a footer, and their syncs.
+pub const REWRITE_COST_BYTES: u64 = 64 << 10;
+/// Bytes rewritten between two syncs: what the writer's own sync may have to wait for.
+pub const REWRITE_PIECE_BYTES: u64 = 1 << 20;
+/// How often a rewriter that waits looks at what has been appended.
+pub const REWRITE_LOOK: Duration = Duration::from_millis(10);
+/// Wake-ups of the rewriter that may wait; one is as good as many.
+pub const REWRITE_WAKES: usize = 2;
 /// Segment files kept open for reading; far below the usual limit of 1,024 descriptors.
 pub const OPEN_SEGMENTS: usize = 128;
 /// Bytes of decoded footer tables kept for reading.

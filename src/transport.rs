@@ -34,6 +34,7 @@ mod stream;
 mod verify;
 
 pub use connection::Connection;
+pub(crate) use endpoint::raw_tls;
 pub use endpoint::{Deadlines, Endpoint, EndpointOptions, Expect};
 pub use error::{BindError, CallError, ConnectError};
 pub use identity::{INDEX_NAME, Identity, IdentityError, list_identities};

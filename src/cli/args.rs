@@ -74,6 +74,11 @@ pub enum Command {
     Up(c::node::UpArgs),
     /// The whole mission in one command, in a temporary folder on free ports
     Demo(c::demo::DemoArgs),
+    /// Measure: lookups, publishing, pulling, delivery, scaling; with baselines and a report
+    Bench(c::bench::BenchArgs),
+    /// A load generator of `bench`
+    #[command(name = crate::bench::AGENT, hide = true)]
+    BenchAgent,
     /// Run the index server, or change who may register
     Index(c::index::IndexArgs),
     /// Run a peer in the foreground
@@ -172,6 +177,10 @@ mod tests {
         let lines = [
             "up",
             "demo",
+            "bench all --quick",
+            "bench lookup --topics 1000 --peers 1,2,4 --requests 100 --then-pull -o json",
+            "bench publish --size 100,1KiB --in-flight 1,256 --publishers 8 --runs 3 --duration 1s",
+            "bench pull --running --yes --report r --folder /x",
             "index",
             &format!("index admit 2 {pin}"),
             "index forget 2 --keep-topics",
@@ -217,6 +226,8 @@ mod tests {
     fn bad_lines_are_usage_errors() {
         let lines = [
             "peer --id ../x",
+            "bench",
+            "bench lookup --topics 0",
             "peer --id index",
             "peers show a/b",
             "topic show a\u{7f}b",

@@ -1,5 +1,6 @@
 //! One file per group of commands: what they take and what they do.
 
+pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod demo;
@@ -33,6 +34,8 @@ pub async fn run(ctx: &Context, command: Command) -> Result<(), CliError> {
     match command {
         Command::Up(args) => node::up(ctx, args).await,
         Command::Demo(args) => demo::run(ctx, args).await,
+        Command::Bench(args) => bench::run(ctx, args).await,
+        Command::BenchAgent => Ok(crate::bench::run_agent().await?),
         Command::Index(args) => index::run(ctx, args).await,
         Command::Peer(args) => node::peer(ctx, args).await,
         Command::Menu(args) => menu::run(ctx, args).await,

@@ -13,7 +13,7 @@ use super::who::{self, Given, Role, Who};
 use crate::config::{AddressError, Config, Origin};
 use crate::limits;
 use crate::telemetry::{self, Filter};
-use crate::transport::list_identities;
+use crate::transport::{KnownIndex, list_identities};
 use crate::types::PeerName;
 
 /// The validated surroundings of one command.
@@ -46,6 +46,20 @@ impl Context {
                 format: global.output,
             },
             timeout: global.timeout,
+        })
+    }
+
+    /// The index with its key, as one text: pinned where the config or `certs/` knows it.
+    pub fn pinned_index(&self) -> Result<String, CliError> {
+        let index = self.config.index_address();
+        let known = KnownIndex::new(&self.config.certs_dir());
+        let key = match index.fingerprint {
+            Some(key) => Some(key),
+            None => known.get(&index.host_port())?,
+        };
+        Ok(match key {
+            Some(key) => format!("{}#{key}", index.host_port()),
+            None => index.host_port(),
         })
     }
 

@@ -21,7 +21,7 @@
 //!   u32 lost      · (u64 from · u64 to)*
 //!   u32 positions · (as in `record`)*
 //!   u32 producers · ([16] id · u32 ranges · (u64 sequence · u64 offset · u64 count)*)*
-//!   u32 spans     · (u64 segment · u64 base · u64 end)*
+//!   u32 spans     · (u64 segment · u64 base · u64 end · u64 bytes)*
 //! ```
 
 use std::io;
@@ -35,9 +35,9 @@ use super::disk::{Disk, DiskFile};
 use super::layout::{VERSION, array, u16_at, u32_at, u64_at};
 use super::names;
 use super::record::{self, PartError};
+use super::segments::Span;
 use super::table::{Table, Topic};
 use super::traffic::{Mark, Traffic};
-use super::view::Span;
 use crate::limits;
 use crate::types::{Incarnation, Offset, ProducerId, StorageId, TopicId, UnixMicros};
 
@@ -46,6 +46,13 @@ const HEADER_BYTES: usize = 64;
 const SEGMENTS: u8 = 1;
 const TOPICS: u8 = 2;
 const END: u8 = 3;
+
+/// Bytes that a topic takes, beside its name.
+pub(super) const TOPIC_BYTES: u64 = 50;
+/// Bytes that a position takes, beside the name of its group.
+pub(super) const POSITION_BYTES: u64 = 49;
+/// Bytes that a topic's batches in one more segment add: all counts, a mark, a producer, the span.
+pub(super) const SPAN_BYTES: u64 = 170;
 
 /// A segment as a checkpoint lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,14 +146,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Begins in a file of which nothing else is needed, named as unfinished.
     pub(super) fn begin(
-        disk: &dyn Disk,
-        dir: &Path,
+        file: Arc<dyn DiskFile>,
         head: &Head,
         segments: &[ListedSegment],
     ) -> io::Result<Writer> {
-        let path = names::unfinished(&names::checkpoint(dir, head.number));
-        let file = disk.create(&path)?;
         file.write_at(&head.encode(), 0)?;
         let mut writer = Writer {
             file,
@@ -243,6 +248,7 @@ fn encode_topic<'a>(
         out.put_u64_le(span.segment);
         out.put_u64_le(span.base.0);
         out.put_u64_le(span.end.0);
+        out.put_u64_le(span.bytes);
     }
 }
 
@@ -324,10 +330,9 @@ pub(super) fn load(file: &dyn DiskFile) -> Result<Loaded, Unusable> {
         let block = read_block(file, at, length)?;
         at += 8 + block.len() as u64;
         if loaded.take_block(&block)? {
-            return match at == length {
-                true => Ok(loaded),
-                false => Err(Unusable::Damaged),
-            };
+            // What follows is left of a larger file that it was written over.
+            loaded.bytes = at;
+            return Ok(loaded);
         }
     }
 }
@@ -394,6 +399,7 @@ impl Loaded {
                     segment: rest.try_get_u64_le()?,
                     base: Offset(rest.try_get_u64_le()?),
                     end: Offset(rest.try_get_u64_le()?),
+                    bytes: rest.try_get_u64_le()?,
                 });
             }
         }

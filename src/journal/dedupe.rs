@@ -1,5 +1,6 @@
 //! What a topic remembers of its producers, so that a message sent twice is stored once. Pure.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
@@ -72,13 +73,15 @@ impl Dedupe {
         find(ranges, sequence, end).map_or(Verdict::TooOld, Verdict::Duplicate)
     }
 
-    /// Remembers an append. Forgets the oldest range, and the producer whose last append lies
-    /// furthest back, where there are too many.
+    /// Remembers an append. Where there are too many, forgets the oldest range, and of the key with
+    /// the most producers the one whose last append lies furthest back: who makes ever new producers
+    /// pushes out its own. What is forgotten follows from what was noted, in its order, alone, so
+    /// that a replay and a replica forget the same.
     pub fn note(&mut self, producer: ProducerId, range: Range) {
         if !self.producers.contains_key(&producer)
             && self.producers.len() >= limits::PRODUCERS_PER_TOPIC
         {
-            self.forget_oldest();
+            self.forget_one_for(&producer);
         }
         let ranges = self
             .producers
@@ -95,13 +98,17 @@ impl Dedupe {
         }
     }
 
-    fn forget_oldest(&mut self) {
-        let oldest = self
-            .producers
-            .iter()
-            .min_by_key(|(_, ranges)| ranges.back().map(|range| range.offset))
-            .map(|(producer, _)| *producer);
-        if let Some(producer) = oldest {
+    fn forget_one_for(&mut self, newcomer: &ProducerId) {
+        let mut held: HashMap<[u8; 8], usize> = HashMap::new();
+        for producer in self.producers.keys().chain([newcomer]) {
+            *held.entry(producer.key_mark()).or_default() += 1;
+        }
+        // Offsets of last appends differ, so no order of a map decides.
+        let last = self.producers.iter().map(|(producer, ranges)| {
+            let offset = ranges.back().map(|range| range.offset);
+            (Reverse(held[&producer.key_mark()]), offset, *producer)
+        });
+        if let Some((.., producer)) = last.min() {
             self.producers.remove(&producer);
         }
     }
@@ -183,10 +190,43 @@ mod tests {
         assert_eq!(dedupe.judge(&P, 0, 1), Verdict::TooOld);
         assert_eq!(dedupe.judge(&P, 1, 1), Verdict::Duplicate(Offset(12)));
         for i in 0..limits::PRODUCERS_PER_TOPIC as u64 {
-            let producer = ProducerId((u128::from(i) + 1000).to_le_bytes());
-            dedupe.note(producer, range(0, 100_000 + i, 1));
+            dedupe.note(of_key(1, i), range(0, 100_000 + i, 1));
         }
         assert_eq!(dedupe.len(), limits::PRODUCERS_PER_TOPIC);
         assert_eq!(dedupe.judge(&P, 1, 1), Verdict::UnknownProducer);
+    }
+
+    /// Producer `n` of a key.
+    fn of_key(key: u8, n: u64) -> ProducerId {
+        let mut id = [key; 16];
+        id[8..].copy_from_slice(&n.to_le_bytes());
+        ProducerId(id)
+    }
+
+    #[test]
+    fn who_makes_many_producers_pushes_out_its_own() {
+        let mut dedupe = Dedupe::default();
+        for n in 0..3 {
+            dedupe.note(of_key(1, n), range(0, 1 + n, 1));
+        }
+        let many = 3 * limits::PRODUCERS_PER_TOPIC as u64;
+        for n in 0..many {
+            dedupe.note(of_key(2, n), range(0, 10 + n, 1));
+        }
+        assert_eq!(dedupe.len(), limits::PRODUCERS_PER_TOPIC);
+        for n in 0..3 {
+            let known = Verdict::Duplicate(Offset(1 + n));
+            assert_eq!(dedupe.judge(&of_key(1, n), 0, 1), known);
+        }
+        let newest = Verdict::Duplicate(Offset(10 + many - 1));
+        assert_eq!(dedupe.judge(&of_key(2, many - 1), 0, 1), newest);
+        let kept = limits::PRODUCERS_PER_TOPIC as u64 - 3;
+        let (gone, oldest) = (of_key(2, many - kept - 1), of_key(2, many - kept));
+        assert_eq!(dedupe.judge(&gone, 1, 1), Verdict::UnknownProducer);
+        assert_eq!(dedupe.judge(&oldest, 1, 1), Verdict::New);
+        // A third key finds room at the expense of the one with the most.
+        dedupe.note(of_key(3, 0), range(0, 1_000_000, 1));
+        assert_eq!(dedupe.judge(&oldest, 1, 1), Verdict::UnknownProducer);
+        assert_eq!(dedupe.judge(&of_key(1, 0), 1, 1), Verdict::New);
     }
 }

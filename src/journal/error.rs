@@ -83,6 +83,18 @@ pub enum OpenError {
         /// The lowest segment.
         first: u64,
     },
+    /// All checkpoints that allowed a segment to be rewritten are gone or damaged.
+    #[error(
+        "{} has no sound checkpoint for segment {segment}, which holds only the messages that were kept; \
+         put a .ckp file back from a backup",
+        dir.display()
+    )]
+    Rewritten {
+        /// The folder.
+        dir: PathBuf,
+        /// The segment.
+        segment: u64,
+    },
     /// A segment of another folder.
     #[error("{} belongs to folder {found}, not {expected}", path.display())]
     Foreign {

@@ -2,6 +2,7 @@
 //! writes and syncs, a full disk. For tests; nothing in production makes one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,11 +48,23 @@ struct State {
     used: u64,
     fail_writes_after: Option<u64>,
     fail_syncs_after: Option<u64>,
+    fail_changes_after: Option<u64>,
+    panics_in_allocate: bool,
     writes: u64,
     syncs: u64,
+    changes: u64,
 }
 
 impl State {
+    /// Every call that changes something counts here first.
+    fn change(&mut self) -> io::Result<()> {
+        self.changes += 1;
+        match self.fail_changes_after {
+            Some(most) if self.changes > most => Err(injected("change")),
+            _ => Ok(()),
+        }
+    }
+
     fn add(&mut self, path: &Path, content: Content) -> Node {
         let node = self.contents.len() as Node;
         self.contents.insert(node, content);
@@ -84,9 +97,20 @@ impl State {
 }
 
 /// See the module. All calls take one lock, so that a crash sees one instant.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct FaultyDisk {
     state: Arc<Mutex<State>>,
+}
+
+/// Without the content, which is all that the disk holds.
+impl fmt::Debug for FaultyDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        let mut out = f.debug_struct("FaultyDisk");
+        out.field("names", &state.names.keys())
+            .field("used", &state.used);
+        out.finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -194,6 +218,18 @@ impl FaultyDisk {
         state.fail_syncs_after = Some(state.syncs + count);
     }
 
+    /// From now on this many changes of any kind pass, then all fail: what a process that is killed
+    /// at that step has done.
+    pub fn fail_changes_after(&self, count: u64) {
+        let mut state = self.state.lock();
+        state.fail_changes_after = Some(state.changes + count);
+    }
+
+    /// From now on whoever takes space in advance panics.
+    pub fn panic_in_allocate(&self) {
+        self.state.lock().panics_in_allocate = true;
+    }
+
     fn file(&self, node: Node) -> Arc<dyn DiskFile> {
         Arc::new(FaultyFile {
             node,
@@ -243,12 +279,16 @@ impl Disk for FaultyDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let node = self.state.lock().add(path, Content::default());
+        let mut state = self.state.lock();
+        state.change()?;
+        let node = state.add(path, Content::default());
+        drop(state);
         Ok(self.file(node))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
+        state.change()?;
         let node = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         if let Some(old) = state.names.insert(to.to_owned(), node) {
             state.release(old);
@@ -258,6 +298,7 @@ impl Disk for FaultyDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
+        state.change()?;
         let node = state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
         state.release(node);
         Ok(())
@@ -265,6 +306,7 @@ impl Disk for FaultyDisk {
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
+        state.change()?;
         state.durable_names = state.names.clone();
         Ok(())
     }
@@ -306,6 +348,7 @@ impl DiskFile for FaultyFile {
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let mut state = self.disk.state.lock();
+        state.change()?;
         state.writes += 1;
         if state.fail_writes_after.is_some_and(|n| state.writes > n) {
             return Err(injected("write"));
@@ -321,6 +364,8 @@ impl DiskFile for FaultyFile {
 
     fn allocate(&self, at: u64, length: u64) -> io::Result<bool> {
         let mut state = self.disk.state.lock();
+        assert!(!state.panics_in_allocate, "an injected panic");
+        state.change()?;
         let old = state.content(self.node).current.len();
         state.resize(self.node, old.max((at + length) as usize))?;
         Ok(true)
@@ -328,6 +373,7 @@ impl DiskFile for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state.lock();
+        state.change()?;
         state.syncs += 1;
         if state.fail_syncs_after.is_some_and(|n| state.syncs > n) {
             return Err(injected("sync"));
@@ -349,7 +395,9 @@ impl DiskFile for FaultyFile {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.disk.state.lock().resize(self.node, length as usize)
+        let mut state = self.disk.state.lock();
+        state.change()?;
+        state.resize(self.node, length as usize)
     }
 
     fn will_need(&self, _: u64, _: u64) {}

@@ -158,6 +158,16 @@ impl Footer {
         Ok(Some(entries.collect()))
     }
 
+    /// The entries of all topics. `Err`: the footer is damaged.
+    pub(super) fn all(&self) -> Result<Vec<(TopicId, Vec<IndexEntry>)>, ()> {
+        let topics = self.topics.iter();
+        let entries = topics.map(|topic| match self.entries(&topic.id) {
+            Ok(entries) => Ok((topic.id, entries.unwrap_or_default())),
+            Err(()) => Err(()),
+        });
+        entries.collect()
+    }
+
     /// The topics in the segment with the end that each had when it was sealed.
     pub(super) fn ends(&self) -> impl Iterator<Item = (TopicId, Offset)> {
         self.topics.iter().map(|topic| (topic.id, topic.end))

@@ -78,6 +78,7 @@ fn segment(mut bytes: &[u8]) -> Vec<u8> {
         generation: GENERATION,
         storage: StorageId([0; 16]),
         made: UnixMicros(0),
+        rewritten: false,
     };
     let mut file = header.encode();
     let mut group = 1;

@@ -4,18 +4,23 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
 use parking_lot::MutexGuard;
 
 use super::Shared;
 use super::checkpoint::{Head, ListedSegment, Writer};
+use super::disk::{self, DiskFile};
 use super::footer;
 use super::index::SegmentIndex;
 use super::names;
 use super::recovery::Kept;
+use super::rewrite::Policy;
+use super::rewriter::Wake;
+use super::spare::Spares;
 use super::table::Table;
 use crate::limits;
 use crate::types::TopicId;
@@ -39,6 +44,10 @@ pub(super) struct Keeper {
     /// Checkpoints in the folder, oldest first.
     pub(super) checkpoints: Vec<Kept>,
     pub(super) next_checkpoint: u64,
+    pub(super) rewriter: SyncSender<Wake>,
+    pub(super) spares: Spares,
+    /// [`super::view::View::growth`] at the last checkpoint.
+    pub(super) grown: u64,
 }
 
 impl Keeper {
@@ -49,6 +58,8 @@ impl Keeper {
             self.checkpoint_if_due(false);
             self.make_room();
             self.reclaim();
+            self.tell_floor();
+            self.keep_spares();
             match self.next_task(&tasks) {
                 Some(Task::Sealed(index)) => self.sealed.push_back(index),
                 Some(Task::Reclaim) => {}
@@ -59,17 +70,31 @@ impl Keeper {
         self.checkpoint_if_due(true);
     }
 
-    /// Waits for a task. Nobody tells of a full disk, so one looks by itself.
+    /// Tells how far the checkpoints go, and the rewriter that there may be something to do.
+    fn tell_floor(&self) {
+        let floor = self.floor();
+        self.shared.floor.store(floor, Ordering::Release);
+        // If it is busy it will look again by itself.
+        let _ = self.rewriter.try_send(Wake::Look);
+    }
+
+    /// Waits for a task. Nobody tells of a full disk, nor of a growing table, so one looks by itself.
     fn next_task(&self, tasks: &Receiver<Task>) -> Option<Task> {
-        loop {
-            match tasks.recv_timeout(limits::JOURNAL_TICK) {
-                Ok(task) => return Some(task),
-                Err(RecvTimeoutError::Timeout) if self.shared.space.is_full() => {
-                    return Some(Task::Reclaim);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
+        match tasks.recv_timeout(limits::JOURNAL_TICK) {
+            Ok(task) => Some(task),
+            Err(RecvTimeoutError::Timeout) => Some(Task::Reclaim),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Keeps room for the checkpoints that a full disk would need. Also on one that is full: what has
+    /// just come back must not all go to appends.
+    fn keep_spares(&mut self) {
+        let last = self.checkpoints.last().map_or(0, |kept| kept.bytes);
+        let grown = self.shared.view.read().growth.saturating_sub(self.grown);
+        let bytes = last + grown + limits::CHECKPOINT_LEAST_BYTES;
+        if let Err(error) = self.spares.keep(&self.shared.options, bytes) {
+            tracing::debug!(%error, bytes, "could not keep room for checkpoints");
         }
     }
 
@@ -116,8 +141,8 @@ impl Keeper {
     /// of what the dead segments' footers give back.
     fn make_room(&mut self) {
         for _ in 0..limits::CHECKPOINTS_KEPT {
-            let dead = self.dead_above_floor();
-            if !self.shared.space.is_full() || dead.is_empty() {
+            let (dead, worth) = self.reclaimable_above_floor();
+            if !self.shared.space.is_full() || dead.is_empty() && worth == 0 {
                 return;
             }
             let written = self.checkpoint().or_else(|_| {
@@ -137,11 +162,14 @@ impl Keeper {
         }
     }
 
-    fn dead_above_floor(&self) -> Vec<u64> {
+    /// Dead segments that a checkpoint would let go, and how many it would let be rewritten.
+    fn reclaimable_above_floor(&self) -> (Vec<u64>, usize) {
+        let policy = Policy::new(&self.shared.options);
         let view = self.shared.view.read();
         let above = view.segments.range(self.floor()..view.active.sequence);
+        let worth = above.clone().filter(|(_, info)| policy.takes(info)).count();
         let dead = above.filter(|(_, info)| info.live == 0 && !info.quarantined);
-        dead.map(|(sequence, _)| *sequence).collect()
+        (dead.map(|(sequence, _)| *sequence).collect(), worth)
     }
 
     /// Nobody reads a dead segment; a start that misses a footer makes it anew.
@@ -156,26 +184,57 @@ impl Keeper {
     fn checkpoint(&mut self) -> io::Result<Kept> {
         let number = self.next_checkpoint;
         self.next_checkpoint += 1;
-        let written = self.write_checkpoint(number);
-        if written.is_err() {
-            let options = &self.shared.options;
-            // Best effort: an unfinished file is removed at the next start too.
-            let path = names::unfinished(&names::checkpoint(&options.dir, number));
-            let _ = options.disk.remove(&path);
+        let shared = self.shared.clone();
+        let options = &shared.options;
+        let path = names::unfinished(&names::checkpoint(&options.dir, number));
+        let created = options.disk.create(&path);
+        let written = created.and_then(|file| self.write_checkpoint(number, file));
+        match &written {
+            Err(error) => {
+                // Best effort: an unfinished file is removed at the next start too.
+                let _ = options.disk.remove(&path);
+                match disk::is_full(error) {
+                    true => self.checkpoint_in_spare(number, &path).unwrap_or(written),
+                    false => written,
+                }
+            }
+            Ok(_) => written,
         }
-        written
     }
 
-    fn write_checkpoint(&self, number: u64) -> io::Result<Kept> {
-        let shared = &self.shared;
+    /// Writes a checkpoint over a spare file, or, as the last resort, over the older checkpoint: the
+    /// newer one alone stands for the journal until it is done. `None`: there is nothing to write over.
+    fn checkpoint_in_spare(&mut self, number: u64, path: &Path) -> Option<io::Result<Kept>> {
+        let shared = self.shared.clone();
+        let options = &shared.options;
+        if self.spares.is_empty() && self.checkpoints.len() >= limits::CHECKPOINTS_KEPT {
+            let older = self.checkpoints.remove(0);
+            let older = names::checkpoint(&options.dir, older.number);
+            self.spares.adopt(options, &older).ok()?;
+        }
+        self.spares.take(options, path).ok()??;
+        let opened = options.disk.open(path);
+        let written = opened.and_then(|file| self.write_checkpoint(number, file));
+        if written.is_err()
+            && let Err(error) = self.spares.adopt(options, path)
+        {
+            tracing::debug!(%error, "could not keep the room for a checkpoint");
+        }
+        Some(written)
+    }
+
+    fn write_checkpoint(&mut self, number: u64, file: Arc<dyn DiskFile>) -> io::Result<Kept> {
+        let shared = self.shared.clone();
         let (disk, dir) = (&*shared.options.disk, &*shared.options.dir);
         let (head, segments, ids) = self.snapshot(number)?;
-        let mut writer = Writer::begin(disk, dir, &head, &segments)?;
+        let grown = shared.view.read().growth;
+        let mut writer = Writer::begin(file, &head, &segments)?;
         for chunk in ids.chunks(limits::CHECKPOINT_CHUNK_TOPICS) {
             self.add_topics(&mut writer, chunk)?;
             writer.flush()?;
         }
         let bytes = writer.finish(disk, dir)?;
+        self.grown = grown;
         shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(Kept {
             number,
@@ -234,11 +293,12 @@ impl Keeper {
     }
 
     fn prune(&mut self) {
-        let options = &self.shared.options;
+        let shared = self.shared.clone();
+        let options = &shared.options;
         while self.checkpoints.len() > limits::CHECKPOINTS_KEPT {
             let oldest = self.checkpoints.remove(0);
             let path = names::checkpoint(&options.dir, oldest.number);
-            if let Err(error) = options.disk.remove(&path) {
+            if let Err(error) = self.spares.adopt(options, &path) {
                 tracing::warn!(%error, path = %path.display(), "could not remove a checkpoint");
             }
         }
@@ -252,20 +312,24 @@ impl Keeper {
         }
     }
 
-    fn reclaim(&self) {
+    fn reclaim(&mut self) {
+        // A rewritten segment must not take the name of one that is recycled here.
+        let shared = self.shared.clone();
+        let _files = shared.files.lock();
         let floor = self.floor();
         let dead: Vec<u64> = {
             let mut view = self.shared.view.write();
-            let waiting = &view.sealed;
-            let dead = view.segments.range(..floor).filter(|(sequence, info)| {
-                info.live == 0 && !info.quarantined && !waiting.contains_key(*sequence)
-            });
+            let below = view.segments.range(..floor);
+            let dead = below.filter(|(_, info)| info.live == 0 && !info.quarantined);
             let dead: Vec<u64> = dead.map(|(sequence, _)| *sequence).collect();
             for sequence in &dead {
                 view.segments.remove(sequence);
+                view.sealed.remove(sequence);
             }
             dead
         };
+        // A full disk may not have had room for their footers.
+        self.sealed.retain(|index| !dead.contains(&index.sequence));
         for sequence in dead {
             if let Err(error) = self.retire(sequence) {
                 // It is removed at the next start.

@@ -6,7 +6,7 @@
 //! ```text
 //!   0  u32   magic       "WPJS"
 //!   4  u16   version     1
-//!   6  u16   zero
+//!   6  u16   flags       1 = rewritten: holds only what was kept of it
 //!   8  u64   sequence    number of the segment, from 1 without gaps
 //!  16  u64   generation  random, new each time the file is used
 //!  24  [16]  storage id  of the folder
@@ -42,6 +42,8 @@ pub const FIRST_ENTRY: u64 = 4096;
 pub const ENTRY_HEADER_BYTES: usize = 32;
 /// Flag of the last entry of a group.
 pub const LAST_OF_GROUP: u16 = 1;
+/// Flag of a segment that was rewritten: its groups are no chain any more.
+const REWRITTEN: u16 = 1;
 
 const HEADER_BYTES: usize = 64;
 const SECOND_COPY: usize = 2048;
@@ -77,6 +79,8 @@ pub struct SegmentHeader {
     pub storage: StorageId,
     /// When it was made.
     pub made: UnixMicros,
+    /// Holds only what was kept of the segment that it took the place of, and is never replayed.
+    pub rewritten: bool,
 }
 
 /// Why a header block cannot be used.
@@ -94,6 +98,8 @@ impl SegmentHeader {
         let mut copy = [0; HEADER_BYTES];
         copy[0..4].copy_from_slice(&MAGIC);
         copy[4..6].copy_from_slice(&VERSION.to_le_bytes());
+        let flags = if self.rewritten { REWRITTEN } else { 0 };
+        copy[6..8].copy_from_slice(&flags.to_le_bytes());
         copy[8..16].copy_from_slice(&self.sequence.to_le_bytes());
         copy[16..24].copy_from_slice(&self.generation.to_le_bytes());
         copy[24..40].copy_from_slice(&self.storage.0);
@@ -128,6 +134,7 @@ impl SegmentHeader {
                 generation: u64_at(copy, 16),
                 storage: StorageId(array(copy, 24)),
                 made: UnixMicros(u64_at(copy, 40) as i64),
+                rewritten: u16_at(copy, 6) & REWRITTEN != 0,
             }),
             other => Err(HeaderError::Version(other)),
         }
@@ -222,6 +229,7 @@ mod tests {
         generation: 0x1122_3344_5566_7788,
         storage: StorageId([9; 16]),
         made: UnixMicros(1_000_000),
+        rewritten: false,
     };
 
     #[test]
@@ -243,6 +251,13 @@ mod tests {
             )
         );
         assert_eq!(block[..64], block[2048..2112]);
+        let rewritten = SegmentHeader {
+            rewritten: true,
+            ..SEGMENT
+        };
+        let block = rewritten.encode();
+        assert_eq!(hex(&block[4..8]), "01000100");
+        assert_eq!(SegmentHeader::decode(&block), Ok(rewritten));
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub(super) fn checkpoint(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:016x}.ckp"))
 }
 
+/// The file that is to take a segment's place. Not [`unfinished`]: that name is its footer's.
+pub(super) fn rewriting(dir: &Path, sequence: u64) -> PathBuf {
+    dir.join(format!("{sequence:016x}-new.tmp"))
+}
+
 pub(super) fn free(dir: &Path, sequence: u64) -> PathBuf {
     dir.join(format!("{sequence:016x}.free"))
 }

@@ -27,6 +27,12 @@ pub struct Options {
     pub group_bytes: usize,
     /// Bytes of commands that may wait; [`limits::JOURNAL_QUEUE_BYTES`] by default.
     pub queue_bytes: usize,
+    /// A sealed segment of which at most this many per cent are still kept is rewritten without the
+    /// rest; [`limits::REWRITE_LIVE_PERCENT`] by default, 0: never.
+    pub rewrite_live_percent: u8,
+    /// Bytes a second that are rewritten in any case, beside as many as are appended;
+    /// [`limits::REWRITE_IDLE_BYTES_PER_S`] by default. A full disk lifts the bound.
+    pub rewrite_idle_bytes_per_s: u64,
     /// The file layer.
     pub disk: Arc<dyn Disk>,
 }
@@ -42,6 +48,8 @@ impl Options {
             checkpoint_bytes: limits::SEGMENT_BYTES,
             group_bytes: limits::GROUP_BYTES,
             queue_bytes: limits::JOURNAL_QUEUE_BYTES,
+            rewrite_live_percent: limits::REWRITE_LIVE_PERCENT,
+            rewrite_idle_bytes_per_s: limits::REWRITE_IDLE_BYTES_PER_S,
             disk: Arc::new(RealDisk),
         }
     }

@@ -11,7 +11,7 @@ use super::disk::DiskFile;
 use super::error::ReadError;
 use super::footer::{self, Footer};
 use super::index::{IndexEntry, Place, SegmentIndex, select};
-use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, FIRST_ENTRY};
+use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, FIRST_ENTRY, SegmentHeader};
 use super::names;
 use super::recent::Recent;
 use super::record::kind;
@@ -26,8 +26,17 @@ use crate::wire::batch;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Reader {
-    files: Mutex<Recent<Arc<dyn DiskFile>>>,
+    files: Mutex<Recent<OpenSegment>>,
     footers: Mutex<Recent<Arc<Footer>>>,
+    /// A segment whose file is about to be another, which has no name yet.
+    replaced: Mutex<Option<(u64, OpenSegment)>>,
+}
+
+/// A segment's file, and the generation that it was opened as.
+#[derive(Debug, Clone)]
+struct OpenSegment {
+    generation: u64,
+    file: Arc<dyn DiskFile>,
 }
 
 /// What one step of a read came to.
@@ -47,6 +56,7 @@ impl Reader {
         Reader {
             files: Mutex::new(Recent::new(limits::OPEN_SEGMENTS)),
             footers: Mutex::new(Recent::new(limits::FOOTER_CACHE_BYTES)),
+            replaced: Mutex::new(None),
         }
     }
 
@@ -56,17 +66,55 @@ impl Reader {
         self.footers.lock().remove(segment);
     }
 
-    fn file(&self, options: &Options, segment: u64) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(file) = self.files.lock().get(segment) {
-            return Ok(file);
+    /// A segment is about to be told of under another generation: until its file has its name, who
+    /// asks for that generation gets this one.
+    pub(super) fn replace(&self, segment: u64, generation: u64, file: Arc<dyn DiskFile>) {
+        let open = OpenSegment { generation, file };
+        *self.replaced.lock() = Some((segment, open));
+        self.forget(segment);
+    }
+
+    /// The segment that was replaced has its new file under its name.
+    pub(super) fn replaced(&self) {
+        if let Some((segment, open)) = self.replaced.lock().take() {
+            self.files.lock().put(segment, open, 1);
+        }
+    }
+
+    /// The segment that was to be replaced keeps its file.
+    pub(super) fn not_replaced(&self) {
+        if let Some((segment, _)) = self.replaced.lock().take() {
+            self.forget(segment);
+        }
+    }
+
+    /// The file of a segment as of a generation.
+    pub(super) fn file(
+        &self,
+        options: &Options,
+        segment: u64,
+        generation: u64,
+    ) -> io::Result<Arc<dyn DiskFile>> {
+        let replaced = self.replaced.lock().clone();
+        let replaced = replaced.filter(|(replaced, _)| *replaced == segment);
+        let known = replaced.map(|(_, open)| open);
+        let known = known.filter(|open| open.generation == generation);
+        if let Some(open) = known.or_else(|| self.files.lock().get(segment))
+            && open.generation == generation
+        {
+            return Ok(open.file);
         }
         let file = options.disk.open(&names::segment(&options.dir, segment))?;
-        self.files.lock().put(segment, file.clone(), 1);
-        Ok(file)
+        check_generation(&*file, segment, generation)?;
+        let open = OpenSegment { generation, file };
+        self.files.lock().put(segment, open.clone(), 1);
+        Ok(open.file)
     }
 
     fn footer(&self, options: &Options, segment: u64, generation: u64) -> Option<Arc<Footer>> {
-        if let Some(footer) = self.footers.lock().get(segment) {
+        if let Some(footer) = self.footers.lock().get(segment)
+            && footer.generation == generation
+        {
             return Some(footer);
         }
         let footer = Footer::open(&*options.disk, &options.dir, segment)
@@ -92,7 +140,7 @@ impl Reader {
                 return Ok(entries.unwrap_or_default());
             }
             self.footers.lock().remove(segment);
-            let file = self.file(options, segment)?;
+            let file = self.file(options, segment, generation)?;
             let index = rebuild(&*file, segment, generation)?;
             tracing::warn!(
                 segment,
@@ -171,7 +219,7 @@ impl Reader {
             }
         };
         let fetched = self
-            .file(options, segment)
+            .file(options, segment, generation)
             .and_then(|file| fetch(&*file, &selected.entries));
         let fetched = match fetched {
             Ok(fetched) => fetched,
@@ -179,7 +227,7 @@ impl Reader {
             Err(error) => return Err((segment, error)),
         };
         for (at, (entry, bytes)) in selected.entries.iter().zip(fetched).enumerate() {
-            let Some((body, end)) = check_entry(&bytes, entry, generation, &topic) else {
+            let Some((_, body, end)) = sound_entry(&bytes, entry, generation, &topic) else {
                 if is_gone(view, segment, generation) {
                     return Ok(Step::Moved);
                 }
@@ -206,6 +254,19 @@ impl Reader {
             return Ok(pass(view, topic, slice, end));
         }
         Ok(Step::Batches)
+    }
+}
+
+/// A file under a segment's name may be another generation's: the segment was rewritten meanwhile.
+/// One without a readable header is told by its entries.
+fn check_generation(file: &dyn DiskFile, segment: u64, generation: u64) -> io::Result<()> {
+    let mut block = [0; FIRST_ENTRY as usize];
+    let count = file.read_at(&mut block, 0)?;
+    match SegmentHeader::decode(&block[..count]) {
+        Ok(header) if (header.sequence, header.generation) != (segment, generation) => {
+            Err(io::Error::other("the file is of another generation"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -284,7 +345,7 @@ fn is_gone(view: &RwLock<View>, segment: u64, generation: u64) -> bool {
 }
 
 /// Fetches entries, several with one read where they lie close together.
-fn fetch(file: &dyn DiskFile, entries: &[IndexEntry]) -> io::Result<Vec<Bytes>> {
+pub(super) fn fetch(file: &dyn DiskFile, entries: &[IndexEntry]) -> io::Result<Vec<Bytes>> {
     let runs = runs(entries);
     if runs.len() > 1 {
         for run in &runs {
@@ -335,23 +396,27 @@ fn runs(entries: &[IndexEntry]) -> Vec<std::ops::Range<usize>> {
     runs
 }
 
-/// The batch of an entry and its end, if every byte of it is what was written there.
-fn check_entry(
+/// An entry's header, its batch and the batch's end, if every byte of it is what was written there.
+pub(super) fn sound_entry(
     bytes: &Bytes,
     entry: &IndexEntry,
     generation: u64,
     topic: &TopicId,
-) -> Option<(Bytes, Offset)> {
+) -> Option<(EntryHeader, Bytes, Offset)> {
     let header = EntryHeader::decode(bytes, generation, entry.position())?;
     let body = ENTRY_HEADER_BYTES..ENTRY_HEADER_BYTES + header.length as usize;
     let body = (body.end <= bytes.len()).then(|| bytes.slice(body))?;
     let sound = header.kind == kind::BATCH && crc32c::crc32c(&body) == header.body_crc;
     let batch = sound.then(|| batch::read_header(&body).ok()).flatten()?;
-    (batch.topic == *topic && batch.base == entry.base).then(|| (body, batch.end()))
+    (batch.topic == *topic && batch.base == entry.base).then(|| (header, body, batch.end()))
 }
 
 /// The index of a sealed segment from its entries. What is damaged is left out: reads of it fail.
-fn rebuild(file: &dyn DiskFile, sequence: u64, generation: u64) -> io::Result<SegmentIndex> {
+pub(super) fn rebuild(
+    file: &dyn DiskFile,
+    sequence: u64,
+    generation: u64,
+) -> io::Result<SegmentIndex> {
     let bytes = scan::Bytes {
         data: read_all(file)?,
         generation,

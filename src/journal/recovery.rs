@@ -87,8 +87,9 @@ pub(super) fn recover(options: &Options) -> Result<Recovered, OpenError> {
     };
     let (loaded, kept) = load_checkpoint(options, &listing, &mut report)?;
     let (storage, headers) = read_headers(options, &listing, loaded.as_ref())?;
-    let first = first_segment(options, &listing, loaded.as_ref())?;
+    let first = first_segment(options, &listing, loaded.as_ref(), &headers)?;
     let mut replay = Replay::new(options, loaded, report);
+    take_rewritten(options, &headers, &mut replay)?;
     let found = segments_to_replay(options, &headers, first, &replay);
     let tail = replay.run(&found)?;
     let mut recovered = finish(options, storage, &listing, replay, tail, &found)?;
@@ -158,13 +159,16 @@ fn load_checkpoint(
     Ok((newest, kept))
 }
 
+/// The header of each segment in the folder; `None`: neither copy is sound.
+type Headers = BTreeMap<u64, Option<SegmentHeader>>;
+
 /// Reads the header of every segment. The folder's storage id is what the checkpoint or the headers
 /// say; all must agree.
 fn read_headers(
     options: &Options,
     listing: &Listing,
     loaded: Option<&Loaded>,
-) -> Result<(StorageId, BTreeMap<u64, Option<u64>>), OpenError> {
+) -> Result<(StorageId, Headers), OpenError> {
     let mut storage = loaded.map(|loaded| loaded.head.storage);
     let mut headers = BTreeMap::new();
     for &sequence in &listing.segments {
@@ -177,7 +181,7 @@ fn read_headers(
         let count = file
             .read_at(&mut block, 0)
             .map_err(io_error("read", path.clone()))?;
-        let generation = match SegmentHeader::decode(&block[..count]) {
+        let header = match SegmentHeader::decode(&block[..count]) {
             Err(HeaderError::Version(found)) => {
                 return Err(OpenError::Version {
                     path,
@@ -197,10 +201,10 @@ fn read_headers(
                         expected,
                     });
                 }
-                Some(header.generation)
+                Some(header)
             }
         };
-        headers.insert(sequence, generation);
+        headers.insert(sequence, header);
     }
     match storage {
         Some(storage) => Ok((storage, headers)),
@@ -211,8 +215,28 @@ fn read_headers(
     }
 }
 
-/// The segment from which to replay.
+/// The segment from which to replay. What has been rewritten lies below it, whichever of the two
+/// checkpoints is used.
 fn first_segment(
+    options: &Options,
+    listing: &Listing,
+    loaded: Option<&Loaded>,
+    headers: &Headers,
+) -> Result<u64, OpenError> {
+    let first = first_to_replay(options, listing, loaded)?;
+    let mut rewritten = headers
+        .range(first..)
+        .filter(|(_, header)| header.is_some_and(|header| header.rewritten));
+    match rewritten.next() {
+        None => Ok(first),
+        Some((segment, _)) => Err(OpenError::Rewritten {
+            dir: options.dir.clone(),
+            segment: *segment,
+        }),
+    }
+}
+
+fn first_to_replay(
     options: &Options,
     listing: &Listing,
     loaded: Option<&Loaded>,
@@ -232,10 +256,37 @@ fn first_segment(
     }
 }
 
+/// Segments that were rewritten around the time of the checkpoint are what their files say, not what
+/// it lists. Where a header is lost, the footer may know.
+fn take_rewritten(
+    options: &Options,
+    headers: &Headers,
+    replay: &mut Replay<'_>,
+) -> Result<(), OpenError> {
+    for (&sequence, header) in headers {
+        let footer = || Footer::open(&*options.disk, &options.dir, sequence);
+        let generation = match header {
+            Some(header) => Some(header.generation),
+            None => footer().map(|footer| footer.generation),
+        };
+        if let Some(generation) = generation
+            && replay
+                .listed_generation(sequence)
+                .is_some_and(|g| g != generation)
+        {
+            let path = names::segment(&options.dir, sequence);
+            let length = options.disk.open(&path).and_then(|file| file.length());
+            let end = length.map_err(io_error("open", path))?;
+            replay.take_file(sequence, generation, end);
+        }
+    }
+    Ok(())
+}
+
 /// The segments from `first` to the last, missing ones included.
 fn segments_to_replay(
     options: &Options,
-    headers: &BTreeMap<u64, Option<u64>>,
+    headers: &Headers,
     first: u64,
     replay: &Replay<'_>,
 ) -> Vec<Found> {
@@ -247,7 +298,7 @@ fn segments_to_replay(
         .map(|sequence| {
             let header = headers.get(&sequence).copied();
             let footer = header.and_then(|_| Footer::open(&*options.disk, &options.dir, sequence));
-            let generation = header.flatten();
+            let generation = header.flatten().map(|header| header.generation);
             let known = footer.as_ref().map(|footer| footer.generation);
             Found {
                 sequence,

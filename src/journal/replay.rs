@@ -1,9 +1,12 @@
 //! Replaying segments into a table and a view, and judging what does not fit.
 
+mod begin;
+mod damage;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::Options;
 use super::checkpoint::{Loaded, LoadedTopic};
@@ -11,16 +14,15 @@ use super::continuity::Continuity;
 use super::error::OpenError;
 use super::index::{Place, SegmentIndex};
 use super::later::{Kept, Later, cached};
-use super::layout::{EntryHeader, FIRST_ENTRY, LAST_OF_GROUP, topic_mark};
+use super::layout::{EntryHeader, FIRST_ENTRY, LAST_OF_GROUP};
 use super::names;
-use super::record::{Record, kind};
-use super::recovery::{Found, Tail, listed};
+use super::record::Record;
+use super::recovery::{Found, Tail};
 use super::report::{DamageReport, RecoveryReport};
-use super::scan::{At, Bytes, struck_headers};
+use super::scan::{At, Bytes};
 use super::table::{HostedTopic, Table};
-use super::view::{Effect, SegmentInfo, View};
-use crate::limits;
-use crate::types::{Offset, TopicId, TopicName, TopicSettings};
+use super::view::{Effect, View};
+use crate::types::{TopicId, TopicName, TopicSettings};
 use crate::wire::batch::BatchHeader;
 
 /// Where the chain of groups stands.
@@ -98,47 +100,6 @@ impl<'a> Replay<'a> {
             replay.take_checkpoint(loaded);
         }
         replay
-    }
-
-    fn take_checkpoint(&mut self, loaded: Loaded) {
-        for segment in listed(&loaded) {
-            let info = SegmentInfo {
-                generation: segment.generation,
-                end: segment.end,
-                live: 0,
-                quarantined: segment.quarantined,
-            };
-            self.view.segments.insert(segment.sequence, info);
-        }
-        let quarantined = loaded.segments.iter().filter(|s| s.quarantined);
-        self.quarantined.extend(quarantined.map(|s| s.sequence));
-        self.listed_last = loaded
-            .segments
-            .iter()
-            .map(|s| s.sequence)
-            .max()
-            .unwrap_or(0);
-        self.from_segment = loaded.head.from_segment;
-        self.chain.group = loaded.head.from_group;
-        self.checkpoint_as_of = loaded.head.as_of;
-        self.must_reach = loaded.as_of;
-        self.table = loaded.table;
-        self.loaded = loaded.topics;
-        for (id, topic) in &self.loaded {
-            self.view.load(*id, &self.table, topic.spans.clone());
-            let below = topic.spans.iter().rev();
-            let last = below.into_iter().find(|s| s.segment < self.from_segment);
-            let first = topic.spans.iter().find(|s| s.segment >= self.from_segment);
-            // Where the segments to be replayed must take the topic up.
-            if let Some(end) = last.map(|s| s.end).or(first.map(|s| s.base)) {
-                self.continuity.begin(*id, end);
-            }
-        }
-    }
-
-    /// The last segment that the checkpoint names: it must be there.
-    pub(super) fn last_listed_segment(&self) -> u64 {
-        self.listed_last
     }
 
     /// Replays the segments and answers where the log ends.
@@ -370,52 +331,6 @@ impl<'a> Replay<'a> {
         });
     }
 
-    /// Records damage of a segment's bytes and whom it may have struck.
-    fn damage(&mut self, segment: &Found, bytes: &Bytes, from: u64, to: u64) {
-        self.quarantined.insert(segment.sequence);
-        let struck = struck_headers(bytes, from, to);
-        self.report(DamageReport {
-            segment: segment.sequence,
-            from,
-            to,
-            what: match struck {
-                Some(_) => "the content of entries does not match its checksum",
-                None if segment.generation.is_none() => "the segment is missing or has no header",
-                None => "an entry is unreadable",
-            },
-        });
-        match struck {
-            Some(headers) => headers.iter().for_each(|header| self.doubt_marked(header)),
-            // The footer knows every topic of the segment and its end.
-            None if segment.footer.is_some() => {}
-            None => self.continuity.doubt(self.table.topics.keys().copied()),
-        }
-    }
-
-    fn doubt_marked(&mut self, header: &EntryHeader) {
-        // Only batches and tombstones tell where a topic ends.
-        if !matches!(header.kind, kind::BATCH | kind::FORGET) {
-            return;
-        }
-        let ids = self.table.topics.keys();
-        let struck = ids.filter(|id| topic_mark(id) == header.topic);
-        self.continuity.doubt(struck.copied());
-    }
-
-    fn report(&mut self, damage: DamageReport) {
-        tracing::error!(
-            segment = damage.segment,
-            from = damage.from,
-            to = damage.to,
-            "damage in the journal: {}",
-            damage.what
-        );
-        self.report.damage_count += 1;
-        if self.report.damage.len() < limits::DAMAGE_REPORTS {
-            self.report.damage.push(damage);
-        }
-    }
-
     /// A segment is done: its footer, if it has one, tells what should have been in it.
     fn seal(&mut self, segment: &Found) {
         let ends = segment.footer.iter().flat_map(|footer| footer.ends());
@@ -427,29 +342,6 @@ impl<'a> Replay<'a> {
         }
         let index = std::mem::take(&mut self.view.active);
         self.finished.insert(segment.sequence, Arc::new(index));
-    }
-
-    /// What the checkpoint has seen must be there.
-    fn check_reach(&mut self) {
-        if self.chain.group < self.must_reach {
-            let segment = self.view.active.sequence;
-            let from = self.view.active.end;
-            self.report(DamageReport {
-                segment,
-                from,
-                to: from,
-                what: "the journal ends before its checkpoint",
-            });
-            self.chain.group = self.must_reach;
-        }
-        for (id, topic) in &self.loaded {
-            let last = topic.spans.last();
-            if let Some(end) = self.table.end(id)
-                && last.is_some_and(|span| span.segment >= self.from_segment)
-            {
-                self.continuity.reach(*id, end, &self.table);
-            }
-        }
     }
 
     /// Sets the view right after the replay: `segments` lie in the folder.
@@ -480,42 +372,6 @@ impl<'a> Replay<'a> {
             self.view.refresh(&id, &self.table);
         }
         self.view.count_live();
-    }
-
-    /// A segment that a topic needs and that is not there is damage to the topic.
-    fn check_files(&mut self, segments: &[u64]) {
-        let present: HashSet<u64> = segments.iter().copied().collect();
-        let active = self.view.active.sequence;
-        let gone: Vec<u64> = self.view.segments.keys().copied().collect();
-        for sequence in gone {
-            if !present.contains(&sequence) && sequence != active {
-                self.view.segments.remove(&sequence);
-            }
-        }
-        let mut lost = Vec::new();
-        for (id, seen) in &self.view.topics {
-            let Some(log) = seen.log.as_deref() else {
-                continue;
-            };
-            let start = self.table.start(id).unwrap_or(Offset::FIRST);
-            for span in log.spans.iter().filter(|span| span.end > start) {
-                if !self.view.segments.contains_key(&span.segment) {
-                    lost.push((*id, span.base, span.end, span.segment));
-                }
-            }
-        }
-        let missing: BTreeSet<u64> = lost.iter().map(|(.., segment)| *segment).collect();
-        for segment in missing {
-            self.report(DamageReport {
-                segment,
-                from: 0,
-                to: 0,
-                what: "the segment is missing",
-            });
-        }
-        for (id, from, to, _) in lost {
-            self.table.damage(&id, from, to);
-        }
     }
 
     pub(super) fn has_segment(&self, sequence: u64) -> bool {

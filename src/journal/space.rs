@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -200,9 +201,11 @@ impl Space {
         }
     }
 
-    /// A dead segment's file may be used again; answers whether the pool takes it.
+    /// A dead segment's file may be used again; answers whether the pool takes it. On a full disk it
+    /// does not: other files may need the room.
     pub(super) fn pool_takes(&self) -> bool {
-        self.state.lock().free.len() < limits::POOL_SEGMENTS
+        let state = self.state.lock();
+        !state.full && state.free.len() < limits::POOL_SEGMENTS
     }
 
     pub(super) fn add_free(&self, sequence: u64) {
@@ -267,6 +270,10 @@ impl Space {
 
     /// The preparer thread.
     pub(super) fn prepare(&self, options: &Options, storage: StorageId) {
+        let _witness = Witness {
+            space: self,
+            options,
+        };
         loop {
             let (job, hurried) = {
                 let mut state = self.state.lock();
@@ -343,6 +350,13 @@ impl Space {
                 self.to_writer.notify_one();
             }
             Err(error) if disk::is_full(&error) => {
+                // Dead segments' files are room, too.
+                if let Some(free) = state.free.pop() {
+                    drop(state);
+                    // One that is gone has given its room back already.
+                    let _ = options.disk.remove(&names::free(&options.dir, free));
+                    return;
+                }
                 if !state.full {
                     tracing::warn!(dir = %options.dir.display(), "the disk is full: appends are refused");
                 }
@@ -362,6 +376,25 @@ impl Space {
     /// A failure of the preparer, for a writer that is idle.
     pub(super) fn failure(&self) -> Option<FatalError> {
         self.state.lock().failed.clone()
+    }
+}
+
+/// Tells the writer when the preparer's thread ends by a panic: it would wait for ever.
+struct Witness<'a> {
+    space: &'a Space,
+    options: &'a Options,
+}
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let error =
+            io::Error::other("the thread that makes space ready has panicked; this is a bug");
+        let mut state = self.space.state.lock();
+        state.failed = Some(FatalError::new("prepare space", &self.options.dir, error));
+        self.space.to_writer.notify_one();
     }
 }
 
@@ -405,6 +438,7 @@ pub(super) fn make_segment(
         generation: rand::random(),
         storage,
         made: clock::wall_now(),
+        rewritten: false,
     };
     let (from, file) = match free {
         Some(free) => (names::free(dir, free), disk.open(&names::free(dir, free))?),

@@ -20,6 +20,12 @@ pub struct JournalStats {
     pub segments_sealed: u64,
     /// Segments given back because nothing in them was kept any more.
     pub segments_reclaimed: u64,
+    /// Segments rewritten because little in them was kept.
+    pub segments_rewritten: u64,
+    /// Bytes written by it.
+    pub rewritten_bytes: u64,
+    /// Bytes given back by it.
+    pub given_back_bytes: u64,
     /// Checkpoints written.
     pub checkpoints: u64,
     /// Segments held.
@@ -42,6 +48,9 @@ pub(super) struct Counters {
     written_bytes: AtomicU64,
     pub(super) segments_sealed: AtomicU64,
     pub(super) segments_reclaimed: AtomicU64,
+    segments_rewritten: AtomicU64,
+    rewritten_bytes: AtomicU64,
+    given_back_bytes: AtomicU64,
     pub(super) checkpoints: AtomicU64,
 }
 
@@ -59,6 +68,18 @@ impl Counters {
             .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    pub(super) fn note_rewrite(&self, written: u64, given_back: u64) {
+        self.segments_rewritten.fetch_add(1, Ordering::Relaxed);
+        self.rewritten_bytes.fetch_add(written, Ordering::Relaxed);
+        self.given_back_bytes
+            .fetch_add(given_back, Ordering::Relaxed);
+    }
+
+    /// Bytes of groups written so far.
+    pub(super) fn appended_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn stats(&self, view: &View) -> JournalStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         JournalStats {
@@ -68,6 +89,9 @@ impl Counters {
             written_bytes: get(&self.written_bytes),
             segments_sealed: get(&self.segments_sealed),
             segments_reclaimed: get(&self.segments_reclaimed),
+            segments_rewritten: get(&self.segments_rewritten),
+            rewritten_bytes: get(&self.rewritten_bytes),
+            given_back_bytes: get(&self.given_back_bytes),
             checkpoints: get(&self.checkpoints),
             segments: view.segments.len() as u64,
             bytes: view.segments.values().map(|info| info.end).sum(),

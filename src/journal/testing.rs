@@ -142,6 +142,39 @@ pub(super) fn read_all(journal: &Journal, n: u128) -> Result<Vec<(u64, Vec<u8>)>
     }
 }
 
+/// Hosts topics 0 to `count`, as fast as groups go.
+pub(super) fn host_many(journal: &Journal, count: u128) {
+    let queue = Arc::new(CompletionQueue::new());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        for n in 0..count {
+            let done = Done::Queue(queue.clone(), n as u64);
+            let submitted = journal.submit(Command::Host(hosted(n)), done).await;
+            submitted.expect("the journal runs");
+        }
+        let mut answers = 0;
+        while answers < count {
+            answers += queue.wait().await.len() as u128;
+        }
+    });
+}
+
+/// Waits for what the threads behind a journal bring about, also on a busy machine.
+#[track_caller]
+pub(super) fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = clock::mono_now();
+    while !holds() {
+        let waited = clock::mono_now().since(began);
+        assert!(
+            waited < std::time::Duration::from_secs(30),
+            "waited for: {what}"
+        );
+        thread::yield_now();
+    }
+}
+
 /// The only segment files on the disk, in order.
 pub(super) fn segments(disk: &FaultyDisk) -> Vec<PathBuf> {
     let files = disk.files().into_iter().map(|(path, _)| path);

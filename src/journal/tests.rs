@@ -8,6 +8,8 @@ use crate::types::*;
 mod faults;
 mod format;
 mod life;
+mod random;
+mod rewriting;
 
 #[test]
 fn what_is_appended_is_read_also_after_a_restart() {

@@ -7,20 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+use super::checkpoint;
 use super::index::{Place, SegmentIndex, Selected};
 use super::record::Record;
+use super::segments::{Segments, Span};
 use super::slice::{CachedRead, Slice, TopicStat, range_check};
 use super::table::{HostedTopic, Position, PositionKey, Table};
 use super::tail::{Cached, CachedGroup, Tail};
 use crate::types::{Offset, TopicId, TopicName, TopicSettings, UnixMicros};
-
-/// A topic's batches within one segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) segment: u64,
-    pub(super) base: Offset,
-    pub(super) end: Offset,
-}
 
 /// What is seen of a topic with messages or positions.
 #[derive(Debug, Default)]
@@ -54,18 +48,6 @@ pub(super) struct Seen {
     pub(super) log: Option<Box<Log>>,
 }
 
-/// A segment file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SegmentInfo {
-    pub(super) generation: u64,
-    /// Position after its last entry.
-    pub(super) end: u64,
-    /// Topics with messages in it that are still kept.
-    pub(super) live: u32,
-    /// Holds damage: never reused.
-    pub(super) quarantined: bool,
-}
-
 /// What a group did, for the view.
 #[derive(Debug)]
 pub(super) struct Effect {
@@ -90,7 +72,7 @@ pub(super) enum Located {
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) topics: HashMap<TopicId, Seen>,
-    pub(super) segments: BTreeMap<u64, SegmentInfo>,
+    pub(super) segments: Segments,
     pub(super) active: SegmentIndex,
     /// Sealed segments whose footer is not written yet.
     pub(super) sealed: BTreeMap<u64, Arc<SegmentIndex>>,
@@ -98,6 +80,8 @@ pub(super) struct View {
     pub(super) group: u64,
     /// The last group before the active segment.
     pub(super) active_from_group: u64,
+    /// About how many bytes all that has come would add to a checkpoint.
+    pub(super) growth: u64,
     tail: Tail,
 }
 
@@ -166,15 +150,17 @@ impl View {
             Record::Batch(header) => {
                 let (base, end) = (header.base, header.end());
                 self.index_batch(&header.topic, base, end, effect.place);
-                if self.extend(&header.topic, base, end, effect.place.segment)
+                if self.extend(&header.topic, base, end, effect.place)
                     && let Some(log) = self.log_mut(&header.topic)
                 {
                     log.last_append = log.last_append.max(Some(header.appended));
                 }
             }
             Record::Position(id, key, position) => {
-                if let Some(log) = self.log_mut(id) {
-                    log.positions.insert(key.clone(), *position);
+                if let Some(log) = self.log_mut(id)
+                    && log.positions.insert(key.clone(), *position).is_none()
+                {
+                    self.growth += checkpoint::POSITION_BYTES + key.group.as_str().len() as u64;
                 }
             }
             Record::Trim(id, start) => self.trim(id, *start),
@@ -205,19 +191,31 @@ impl View {
     }
 
     /// Notes that a topic's log goes on in a segment.
-    fn extend(&mut self, id: &TopicId, base: Offset, end: Offset, segment: u64) -> bool {
+    fn extend(&mut self, id: &TopicId, base: Offset, end: Offset, place: Place) -> bool {
         let Some(seen) = self.topics.get_mut(id) else {
             return false;
         };
         let log = seen.log.get_or_insert_default();
+        let start = log.range().0;
         log.end = Some(end);
         match log.spans.back_mut() {
-            Some(span) if span.segment == segment => span.end = end,
+            Some(span) if span.segment == place.segment => {
+                let before = span.live_bytes(start);
+                span.end = end;
+                span.bytes += place.bytes;
+                self.segments
+                    .grow(place.segment, span.live_bytes(start) - before);
+            }
             _ => {
-                log.spans.push_back(Span { segment, base, end });
-                if let Some(info) = self.segments.get_mut(&segment) {
-                    info.live += 1;
-                }
+                let span = Span {
+                    segment: place.segment,
+                    base,
+                    end,
+                    bytes: place.bytes,
+                };
+                log.spans.push_back(span);
+                self.growth += checkpoint::SPAN_BYTES;
+                self.segments.need(&span, start);
             }
         }
         true
@@ -240,21 +238,19 @@ impl View {
                     log: None,
                 };
                 self.topics.insert(hosted.id, seen);
+                self.growth += checkpoint::TOPIC_BYTES + hosted.name.as_str().len() as u64;
             }
         }
     }
 
     fn forget(&mut self, id: &TopicId) {
         self.unindex(id);
-        let log = self.topics.remove(id).and_then(|seen| seen.log);
-        for span in log.into_iter().flat_map(|log| log.spans) {
-            self.release(span.segment);
-        }
-    }
-
-    fn release(&mut self, segment: u64) {
-        if let Some(info) = self.segments.get_mut(&segment) {
-            info.live = info.live.saturating_sub(1);
+        let Some(log) = self.topics.remove(id).and_then(|seen| seen.log) else {
+            return;
+        };
+        let start = log.range().0;
+        for span in &log.spans {
+            self.segments.release(span, start);
         }
     }
 
@@ -262,7 +258,8 @@ impl View {
         let Some(log) = self.log_mut(id) else {
             return;
         };
-        log.start = Some(start.max(log.range().0));
+        let before = log.range().0;
+        log.start = Some(start.max(before));
         log.damaged.retain(|(_, to)| *to > start);
         while log.recent.front().is_some_and(|cached| cached.end <= start) {
             log.recent.pop_front();
@@ -271,11 +268,16 @@ impl View {
         while let Some(span) = log.spans.front()
             && span.end <= start
         {
-            dead.push(span.segment);
+            dead.push(*span);
             log.spans.pop_front();
         }
-        for segment in dead {
-            self.release(segment);
+        let cut = log.spans.front().copied();
+        for span in dead {
+            self.segments.release(&span, before);
+        }
+        if let Some(span) = cut {
+            let gone = span.live_bytes(before) - span.live_bytes(start.max(before));
+            self.segments.shrink(span.segment, gone);
         }
     }
 
@@ -295,13 +297,7 @@ impl View {
     }
 
     pub(super) fn add_segment(&mut self, sequence: u64, generation: u64) {
-        let info = SegmentInfo {
-            generation,
-            end: super::layout::FIRST_ENTRY,
-            live: 0,
-            quarantined: false,
-        };
-        self.segments.insert(sequence, info);
+        self.segments.add(sequence, generation);
     }
 
     /// Takes a topic in as the table and a checkpoint have it.
@@ -340,15 +336,14 @@ impl View {
         }
     }
 
-    /// Counts for each segment the topics that still need it.
+    /// Counts for each segment the topics, and their bytes, that still need it.
     pub(super) fn count_live(&mut self) {
-        for info in self.segments.values_mut() {
-            info.live = 0;
-        }
+        self.segments.need_nothing();
         let logs = self.topics.values().filter_map(|seen| seen.log.as_ref());
-        for span in logs.flat_map(|log| log.spans.iter()) {
-            if let Some(info) = self.segments.get_mut(&span.segment) {
-                info.live += 1;
+        for log in logs {
+            let start = log.range().0;
+            for span in &log.spans {
+                self.segments.need(span, start);
             }
         }
     }
@@ -477,6 +472,14 @@ impl View {
         let log = self.topics.get(id)?.log.as_deref()?;
         let at = log.spans.partition_point(|span| span.end <= from);
         log.spans.get(at).map(|span| span.end)
+    }
+
+    /// A topic's batches in a segment, if it still needs it, and the topic's start.
+    pub(super) fn span_in(&self, id: &TopicId, segment: u64) -> Option<(Span, Offset)> {
+        let log = self.topics.get(id)?.log.as_deref()?;
+        let at = log.spans.partition_point(|span| span.segment < segment);
+        let span = log.spans.get(at).filter(|span| span.segment == segment)?;
+        Some((*span, log.range().0))
     }
 
     /// Bytes held by the cache.

@@ -27,7 +27,7 @@ pub(super) async fn single(
     request: Append,
     payload: Bytes,
 ) -> Result<Appended, ErrorReply> {
-    let command = checked(request.topic, request.epoch, payload)?;
+    let command = checked(caller, request.topic, request.epoch, payload)?;
     let (done, outcome) = oneshot::channel();
     host.journal
         .submit(command, Done::Oneshot(done))
@@ -43,7 +43,12 @@ pub(super) async fn single(
     })
 }
 
-fn checked(topic: TopicId, epoch: Epoch, batch: Bytes) -> Result<Command, ErrorReply> {
+fn checked(
+    caller: &Caller,
+    topic: TopicId,
+    epoch: Epoch,
+    batch: Bytes,
+) -> Result<Command, ErrorReply> {
     let header = batch::verify(&batch).map_err(corrupt)?;
     if header.topic != topic {
         return Err(ErrorReply::new(
@@ -51,6 +56,17 @@ fn checked(topic: TopicId, epoch: Epoch, batch: Bytes) -> Result<Command, ErrorR
             format!(
                 "a batch made for topic {} came for topic {topic}",
                 header.topic
+            ),
+        ));
+    }
+    // Under another's producer id the other's next batch would pass for a duplicate.
+    if !header.producer.belongs_to(caller.fingerprint) {
+        return Err(ErrorReply::new(
+            ErrorCode::Forbidden,
+            format!(
+                "producer id {} is not one of key {}: an id begins with the first 8 bytes of its \
+                 key's fingerprint",
+                header.producer, caller.fingerprint
             ),
         ));
     }
@@ -124,7 +140,7 @@ pub(super) async fn stream(
         room: Semaphore::new(limits::APPENDS_PER_STREAM),
     };
     let (nacks, refused) = mpsc::channel(limits::APPENDS_PER_STREAM);
-    let submit = submit_all(host, &answers, nacks, receiver);
+    let submit = submit_all(host, caller, &answers, nacks, receiver);
     let answer = answer_all(host, caller, &answers, refused, sender);
     // A failed read still waits for the answers owed; a failed write ends the reading at once.
     let served = tokio::try_join!(async { Ok(submit.await) }, answer);
@@ -143,6 +159,7 @@ struct Answers {
 
 async fn submit_all(
     host: &Host,
+    caller: &Caller,
     answers: &Answers,
     nacks: mpsc::Sender<AppendNack>,
     receiver: &mut FrameReceiver,
@@ -154,7 +171,7 @@ async fn submit_all(
             return Ok(());
         };
         permit.forget();
-        let submitted = match checked(next.topic, next.epoch, batch) {
+        let submitted = match checked(caller, next.topic, next.epoch, batch) {
             Ok(command) => {
                 let done = Done::Queue(Arc::clone(&answers.done), next.ticket);
                 let submitted = host.journal.submit(command, done).await;

@@ -1,5 +1,6 @@
 //! What the index wants this peer to hold, done durably and confirmed.
 
+use hashbrown::HashSet;
 use tokio::sync::oneshot;
 
 use super::append::refused;
@@ -38,8 +39,10 @@ async fn take(
     assignments: Vec<Assignment>,
 ) -> Result<Vec<(TopicId, ErrorReply)>, CallError> {
     let mut waiting = Vec::with_capacity(assignments.len());
+    // What the journal says of these is out of date as soon as their turn comes.
+    let mut erased = HashSet::new();
     for assignment in assignments {
-        let (topic, command) = command(journal, assignment);
+        let (topic, command) = command(journal, assignment, &mut erased);
         let Some(command) = command else { continue };
         let (done, outcome) = oneshot::channel();
         let submitted = journal.submit(command, Done::Oneshot(done)).await;
@@ -65,8 +68,13 @@ async fn take(
 }
 
 /// The journal's command for an assignment; none where it is done already, so that a peer with a
-/// million topics does not write them all again at each session.
-fn command(journal: &Journal, assignment: Assignment) -> (TopicId, Option<Command>) {
+/// million topics does not write them all again at each session. `erased`: topics that go before its
+/// turn comes.
+fn command(
+    journal: &Journal,
+    assignment: Assignment,
+    erased: &mut HashSet<TopicId>,
+) -> (TopicId, Option<Command>) {
     match assignment {
         Assignment::Host {
             topic,
@@ -74,7 +82,7 @@ fn command(journal: &Journal, assignment: Assignment) -> (TopicId, Option<Comman
             grant,
             settings,
         } => {
-            let known = journal.topic(topic);
+            let known = journal.topic(topic).filter(|_| !erased.contains(&topic));
             let same =
                 known.is_some_and(|known| known.grant == grant && known.settings == settings);
             let hosted = HostedTopic {
@@ -85,6 +93,54 @@ fn command(journal: &Journal, assignment: Assignment) -> (TopicId, Option<Comman
             };
             (topic, (!same).then_some(Command::Host(hosted)))
         }
-        Assignment::Erase { topic } => (topic, Some(Command::Forget { topic })),
+        Assignment::Erase { topic } => {
+            erased.insert(topic);
+            (topic, Some(Command::Forget { topic }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Hooks, Options};
+    use crate::types::{Offset, TopicSettings};
+
+    const TOPIC: TopicId = TopicId([1; 16]);
+
+    fn host() -> Assignment {
+        Assignment::Host {
+            topic: TOPIC,
+            name: "T1".parse().unwrap(),
+            grant: 1,
+            settings: TopicSettings::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_is_erased_and_hosted_again_in_one_frame_is_there_and_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            segment_bytes: 1 << 20,
+            extent_bytes: 1 << 16,
+            ..Options::new(folder.path())
+        };
+        let (journal, _) = Journal::open(options, Hooks::default()).unwrap();
+        let tips = Tips::default();
+        let erase = Assignment::Erase { topic: TOPIC };
+        for frame in [
+            vec![host()],
+            vec![erase.clone(), host()],
+            vec![erase.clone(), host(), erase.clone(), host()],
+            vec![host()],
+        ] {
+            let refused = take(&journal, &tips, frame).await.unwrap();
+            assert_eq!(refused, []);
+            let stat = journal.topic(TOPIC).expect("hosted");
+            assert_eq!(stat.end, Offset::FIRST);
+        }
+        take(&journal, &tips, vec![host(), erase]).await.unwrap();
+        assert_eq!(journal.topic(TOPIC), None);
+        journal.close();
     }
 }

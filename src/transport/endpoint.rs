@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use quinn_proto::{HashedConnectionIdGenerator, TransportErrorCode};
+use rustix::net::sockopt;
 use rustls::client::Resumption;
 use rustls::version::TLS13;
 
@@ -156,6 +157,8 @@ impl Endpoint {
             false => Some(server_config(&options, &deadlines).map_err(tls_failed)?),
         };
         let socket = UdpSocket::bind(bind).map_err(failed)?;
+        // The system gives what it allows; less only means more packets sent twice.
+        let _ = sockopt::set_socket_recv_buffer_size(&socket, limits::SOCKET_BUFFER_BYTES);
         let local_addr = socket.local_addr().map_err(failed)?;
         let config = endpoint_config(&options.identity, local_addr.port());
         let runtime = Arc::new(quinn::TokioRuntime);
@@ -350,24 +353,42 @@ fn client_tls(identity: &Identity) -> Result<rustls::ClientConfig, rustls::Error
     Ok(config)
 }
 
-/// Accepted connections start with little; the server raises it as it learns who they are.
-fn server_config(
-    options: &EndpointOptions,
-    deadlines: &Deadlines,
-) -> Result<ServerConfig, rustls::Error> {
+fn server_tls(
+    identity: &Identity,
+    alpns: &[&'static [u8]],
+) -> Result<rustls::ServerConfig, rustls::Error> {
     let provider = provider();
     let verifier = Arc::new(AnyClient::new(&provider));
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            vec![options.identity.certificate()],
-            options.identity.private_key(),
-        )?;
-    tls.alpn_protocols = options.alpns.iter().map(|a| a.to_vec()).collect();
+        .with_single_cert(vec![identity.certificate()], identity.private_key())?;
+    tls.alpn_protocols = alpns.iter().map(|a| a.to_vec()).collect();
     tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     tls.send_tls13_tickets = 0;
     tls.max_early_data_size = 0;
+    Ok(tls)
+}
+
+/// The TLS of both sides without anything else of this module: for baselines of plain QUIC. The
+/// dialling side takes any key.
+pub(crate) fn raw_tls(
+    identity: &Identity,
+    alpn: &'static [u8],
+) -> Result<(rustls::ServerConfig, rustls::ClientConfig), rustls::Error> {
+    let mut client = client_tls(identity)?;
+    client.alpn_protocols = vec![alpn.to_vec()];
+    let any = PinnedServer::new(Expect::AnyKey, client.crypto_provider());
+    client.dangerous().set_certificate_verifier(Arc::new(any));
+    Ok((server_tls(identity, &[alpn])?, client))
+}
+
+/// Accepted connections start with little; the server raises it as it learns who they are.
+fn server_config(
+    options: &EndpointOptions,
+    deadlines: &Deadlines,
+) -> Result<ServerConfig, rustls::Error> {
+    let tls = server_tls(&options.identity, &options.alpns)?;
     let crypto = QuicServerConfig::try_from(tls)
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut transport = transport(deadlines);

@@ -83,9 +83,32 @@ random_id!(
     TopicId
 );
 random_id!(
-    /// Names one producer; its sequences count per topic.
+    /// Names one producer; its sequences count per topic. The first half names the key that it
+    /// belongs to, see [`ProducerId::of`]; a host takes batches under it from that key only.
     ProducerId
 );
+
+impl ProducerId {
+    /// A new producer of a key: the first 8 bytes of its fingerprint, then 8 random ones. So who may
+    /// use it can be told from the id alone, wherever a batch has come to lie.
+    pub fn of(key: Fingerprint, random: &mut impl rand::RngCore) -> Self {
+        let mut id = Self::random(random);
+        id.0[..8].copy_from_slice(&key.0[..8]);
+        id
+    }
+
+    /// Whether it belongs to the key.
+    pub fn belongs_to(&self, key: Fingerprint) -> bool {
+        self.0[..8] == key.0[..8]
+    }
+
+    /// What it repeats of its key's fingerprint: the same for all producers of a key.
+    pub fn key_mark(&self) -> [u8; 8] {
+        let mut mark = [0; 8];
+        mark.copy_from_slice(&self.0[..8]);
+        mark
+    }
+}
 random_id!(
     /// Names one start of a peer's process. A new one at a session raises the incarnation.
     BootId

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::UdpSocket;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use super::actor::{Actor, Log, PATIENCE};
 use crate::cli::error::{CliError, Exit};
 use crate::client::{Client, ClientOptions, Publisher, PublisherOptions};
+use crate::scratch::Scratch;
 use crate::transport::{Identity, KnownIndex};
 use crate::types::{PeerName, TopicName};
 
@@ -38,9 +35,7 @@ pub(super) struct Stage {
     // Dropped in this order: no process may write into the folder when it goes.
     actors: BTreeMap<String, Actor>,
     clients: BTreeMap<PeerName, (Client, Publisher)>,
-    folder: Folder,
-    program: PathBuf,
-    port: u16,
+    scratch: Scratch,
     /// What the processes print.
     pub(super) log: Arc<Log>,
 }
@@ -53,39 +48,33 @@ impl Stage {
                 CliError::new("demo", Exit::Other, what).detail("cause", error)
             }
         };
-        let folder = Folder::new(keep).map_err(failed("cannot make a temporary folder"))?;
-        let (port, base) = free_ports().map_err(failed("there is no free UDP port"))?;
-        let config = serde_json::json!({
-            "indexing_server": { "ip": "127.0.0.1", "port": port },
-            // The smallest segments: room for a few messages is prepared and searched faster.
-            "peer_node": { "ip": "127.0.0.1", "base_port": base, "segment_bytes": 1 << 20 },
-        });
-        let text = format!("{config:#}\n");
-        fs::write(folder.path.join("config.json"), text)
-            .map_err(failed("cannot write a config"))?;
+        let scratch = Scratch::new("demo", None, keep)
+            .map_err(failed("cannot make a temporary folder with free ports"))?;
+        // The smallest segments: room for a few messages is prepared and searched faster.
+        let node = serde_json::json!({ "segment_bytes": 1 << 20 });
+        let configured = scratch.configure(&node);
+        configured.map_err(failed("cannot write a config"))?;
         Ok(Stage {
             actors: BTreeMap::new(),
             clients: BTreeMap::new(),
-            folder,
-            program: std::env::current_exe().map_err(failed("cannot find this program"))?,
-            port,
+            scratch,
             log: Arc::default(),
         })
     }
 
     /// Where everything lies.
     pub(super) fn path(&self) -> &Path {
-        &self.folder.path
+        self.scratch.path()
     }
 
     /// The folder, if it stays.
     pub(super) fn kept(&self) -> Option<PathBuf> {
-        self.folder.keep.then(|| self.folder.path.clone())
+        self.scratch.kept()
     }
 
     /// Writes what all processes printed into the folder, if that stays.
     pub(super) fn keep_log(&self) -> Result<(), CliError> {
-        if !self.folder.keep {
+        if self.scratch.kept().is_none() {
             return Ok(());
         }
         let lines = self.log.lines().into_iter();
@@ -99,7 +88,7 @@ impl Stage {
 
     /// Where the index is.
     pub(super) fn index_address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.scratch.port)
     }
 
     /// Starts the index; returns once it serves.
@@ -117,7 +106,7 @@ impl Stage {
 
     async fn start(&mut self, name: &str, args: &[&str], ready: &str) -> Result<(), CliError> {
         let before = self.log.len();
-        let mut actor = Actor::start(name, self.command(args), &self.log)?;
+        let mut actor = Actor::start(name, self.scratch.command(args), &self.log)?;
         tokio::select! {
             biased;
             ready = self.log.wait_for(name, ready, before) => ready?,
@@ -129,20 +118,6 @@ impl Stage {
         }
         self.actors.insert(name.to_owned(), actor);
         Ok(())
-    }
-
-    /// This program in the folder, without the caller's settings.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("WAYPOST_") {
-                command.env_remove(name);
-            }
-        }
-        command.current_dir(self.path()).args(args);
-        // Ctrl-C is for the demonstration, which then ends them.
-        command.process_group(0);
-        command
     }
 
     /// Takes a process off the stage, to end it.
@@ -193,40 +168,6 @@ impl Stage {
         if let Some((client, publisher)) = self.clients.remove(name) {
             publisher.close().await;
             client.close().await;
-        }
-    }
-}
-
-/// Two ports that were free a moment ago; both are bound at once, so that they differ.
-fn free_ports() -> std::io::Result<(u16, u16)> {
-    /// Peers probe upwards from their first port, which must leave them room.
-    const HIGHEST: u16 = 65_000;
-    let first = UdpSocket::bind("127.0.0.1:0")?;
-    let second = UdpSocket::bind("127.0.0.1:0")?;
-    let (first, second) = (first.local_addr()?.port(), second.local_addr()?.port());
-    Ok((first, second.min(HIGHEST)))
-}
-
-/// A temporary folder that only this user can read.
-struct Folder {
-    path: PathBuf,
-    keep: bool,
-}
-
-impl Folder {
-    fn new(keep: bool) -> std::io::Result<Folder> {
-        let name = format!("waypost-demo-{:016x}", rand::random::<u64>());
-        let path = std::env::temp_dir().join(name);
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Folder { path, keep })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !self.keep {
-            // What cannot be removed is left to the system's own cleaning of that place.
-            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }

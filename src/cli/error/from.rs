@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use super::{CliError, Exit};
+use crate::bench::{BenchError, ReportError};
 use crate::config::{ConfigError, KEYS};
 use crate::telemetry::TelemetryError;
 use crate::transport::{BindError, CallError, ConnectError, IdentityError, KnownIndexError};
@@ -193,6 +194,25 @@ impl From<&KnownIndexError> for CliError {
             )),
             error => CliError::new("known-index", Exit::Other, error.to_string()).causes(error),
         }
+    }
+}
+
+impl From<BenchError> for CliError {
+    fn from(error: BenchError) -> CliError {
+        let plain = |code, exit| CliError::new(code, exit, error.to_string()).causes(&error);
+        match error {
+            BenchError::Waypost { doing, source } => CliError::from(*source).detail("while", doing),
+            BenchError::Usage(_) => plain("usage", Exit::Usage),
+            BenchError::TimedOut { .. } => plain("timed-out", Exit::TimedOut),
+            BenchError::Interrupted => plain("interrupted", Exit::Other),
+            _ => plain("bench", Exit::Other),
+        }
+    }
+}
+
+impl From<ReportError> for CliError {
+    fn from(error: ReportError) -> CliError {
+        CliError::new("report", Exit::Other, error.to_string()).causes(&error)
     }
 }
 

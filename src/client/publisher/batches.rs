@@ -53,8 +53,13 @@ impl<W> Gathering<W> {
         options: &PublisherOptions,
     ) {
         if !(self.0.back()).is_some_and(|last| last.takes(message, options)) {
+            // Behind a full batch comes another full one.
+            let builder = match self.0.back() {
+                Some(full) => BatchBuilder::with_capacity(full.builder.len()),
+                None => BatchBuilder::new(),
+            };
             self.0.push_back(Gathered {
-                builder: BatchBuilder::new(),
+                builder,
                 waiters: Vec::new(),
                 since: now,
             });

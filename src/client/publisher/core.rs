@@ -14,7 +14,7 @@ use rand::RngCore;
 use super::PublisherOptions;
 use super::topic::Topic;
 use crate::client::{ClientError, Message};
-use crate::types::{Epoch, MonoNs, Offset, TopicName, UnixMicros};
+use crate::types::{Epoch, Fingerprint, MonoNs, Offset, TopicName, UnixMicros};
 use crate::wire::Retry;
 use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext};
@@ -165,6 +165,7 @@ pub(super) struct Turn<'a, W> {
     pub(super) now: MonoNs,
     pub(super) wall: UnixMicros,
     pub(super) random: &'a mut dyn RngCore,
+    pub(super) me: Fingerprint,
     pub(super) options: &'a PublisherOptions,
     pub(super) tickets: &'a mut Tickets,
     pub(super) effects: &'a mut Vec<Effect<W>>,
@@ -172,6 +173,8 @@ pub(super) struct Turn<'a, W> {
 
 /// The state of a publisher.
 pub(super) struct Core<W> {
+    /// The key that producer ids are made for.
+    me: Fingerprint,
     options: PublisherOptions,
     topics: Vec<Topic<W>>,
     keys: HashMap<TopicName, TopicKey>,
@@ -183,8 +186,9 @@ pub(super) struct Core<W> {
 }
 
 impl<W> Core<W> {
-    pub(super) fn new(options: PublisherOptions) -> Self {
+    pub(super) fn new(me: Fingerprint, options: PublisherOptions) -> Self {
         Core {
+            me,
             options,
             topics: Vec::new(),
             keys: HashMap::new(),
@@ -275,8 +279,8 @@ impl<W> Core<W> {
             return key;
         }
         let key = self.topics.len() as TopicKey;
-        self.topics
-            .push(Topic::new(key, name.clone(), moment.random));
+        let topic = Topic::new(key, name.clone(), self.me, moment.random);
+        self.topics.push(topic);
         self.keys.insert(name, key);
         key
     }
@@ -307,6 +311,7 @@ impl<W> Core<W> {
             now: moment.now,
             wall: moment.wall,
             random: moment.random,
+            me: self.me,
             options: &self.options,
             tickets: &mut self.tickets,
             effects,

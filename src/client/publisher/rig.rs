@@ -26,6 +26,9 @@ pub(super) struct Rig {
     producers: Vec<ProducerId>,
 }
 
+/// The key of the publisher under test.
+pub(super) const ME: Fingerprint = Fingerprint([7; 32]);
+
 pub(super) fn topic() -> TopicName {
     TopicName::new("T").unwrap()
 }
@@ -56,7 +59,7 @@ pub(super) fn single() -> PublisherOptions {
 impl Rig {
     pub(super) fn new(options: PublisherOptions) -> Rig {
         Rig {
-            core: Core::new(options),
+            core: Core::new(ME, options),
             now: MonoNs(1),
             random: StdRng::seed_from_u64(1),
             producers: vec![],
@@ -186,6 +189,7 @@ impl Rig {
             Effect::Transmit { link, next, batch } => {
                 let header = batch::verify(batch).unwrap();
                 assert_eq!(header.topic, next.topic);
+                assert!(header.producer.belongs_to(ME));
                 let producer = self.producer(header.producer);
                 let (sequence, count) = (header.sequence, header.count);
                 let ticket = next.ticket;

@@ -56,11 +56,12 @@ pub(super) fn start(client: Client, options: PublisherOptions) -> Handle {
     let room = Arc::new(Semaphore::new(options.buffer_bytes));
     let (told, waiting) = watch::channel(None);
     let handle = Handle::new(&inbox, &room, options.buffer_bytes, waiting);
+    let me = client.identity().fingerprint();
     let task = Task {
         links: Arc::new(Links::new(client, Arc::clone(&inbox))),
         inbox,
         room,
-        core: Core::new(options.clone()),
+        core: Core::new(me, options.clone()),
         options: Arc::new(options),
         by_id: HashMap::new(),
         searches: JoinSet::new(),

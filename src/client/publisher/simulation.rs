@@ -14,6 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::PublisherOptions;
 use super::core::{Core, Effect, Event, LinkId, Moment};
 use super::fake_host::Host;
+use super::rig::ME;
 use crate::client::{ClientError, Message};
 use crate::types::{Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros};
 use crate::wire::index::{HostAddress, Route};
@@ -47,7 +48,7 @@ impl World {
     fn new(seed: u64, options: PublisherOptions, trouble: u32, forgets: bool) -> World {
         World {
             in_flight: options.in_flight,
-            core: Core::new(options),
+            core: Core::new(ME, options),
             host: Host {
                 incarnation: 1,
                 ..Host::default()

@@ -22,7 +22,7 @@ use super::batches::{Gathering, Sealed};
 use super::core::{Effect, LinkId, Search, TopicKey, Turn};
 use crate::client::{Backoff, ClientError, describe};
 use crate::limits;
-use crate::types::{MonoNs, ProducerId, TopicId, TopicName};
+use crate::types::{Fingerprint, MonoNs, ProducerId, TopicId, TopicName};
 use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::AppendNext;
 
@@ -83,13 +83,18 @@ pub(super) struct Topic<W> {
 }
 
 impl<W> Topic<W> {
-    pub(super) fn new(key: TopicKey, name: TopicName, mut random: &mut dyn RngCore) -> Self {
+    pub(super) fn new(
+        key: TopicKey,
+        name: TopicName,
+        me: Fingerprint,
+        mut random: &mut dyn RngCore,
+    ) -> Self {
         Topic {
             key,
             name,
             gathered: Gathering::default(),
             sealed: VecDeque::new(),
-            producer: ProducerId::random(&mut random),
+            producer: ProducerId::of(me, &mut random),
             next_sequence: 0,
             life: None,
             phase: Phase::Idle,
@@ -273,7 +278,7 @@ impl<W> Topic<W> {
     }
 
     fn begin_anew(&mut self, turn: &mut Turn<'_, W>) {
-        self.producer = ProducerId::random(&mut turn.random);
+        self.producer = ProducerId::of(turn.me, &mut turn.random);
         self.next_sequence = 0;
         self.retiring = false;
     }

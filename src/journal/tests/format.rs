@@ -99,8 +99,8 @@ fn the_footer_is_frozen() {
 #[test]
 fn the_checkpoint_is_frozen() {
     use crate::journal::checkpoint::{Head, ListedSegment, Writer, load};
+    use crate::journal::segments::Span;
     use crate::journal::table::Table;
-    use crate::journal::view::Span;
     let mut table = Table::default();
     table.apply(&Record::Host(hosted(0)));
     let mut header = crate::wire::batch::read_header(&batch_of(0, 0, 0, &[b"abc"])).unwrap();
@@ -126,10 +126,13 @@ fn the_checkpoint_is_frozen() {
         segment: 1,
         base: Offset(1),
         end: Offset(2),
+        bytes: 136,
     };
     let disk = FaultyDisk::new();
     let dir = std::path::Path::new(DIR);
-    let mut writer = Writer::begin(&disk, dir, &head, &[listed]).unwrap();
+    let unfinished = names::unfinished(&names::checkpoint(dir, 4));
+    let file = disk.create(&unfinished).unwrap();
+    let mut writer = Writer::begin(file, &head, &[listed]).unwrap();
     writer.add(topic(0), &table.topics[&topic(0)], 11, [span].iter());
     writer.finish(&disk, dir).unwrap();
     let file = disk.open(&names::checkpoint(dir, 4)).unwrap();
@@ -156,6 +159,8 @@ fn the_first_version_is_read() {
     options.disk = Arc::new(RealDisk);
     let (journal, report) = open_with(options);
     assert!(report.was_clean && report.damage.is_empty(), "{report:?}");
+    let checkpoint = (report.checkpoint, report.bad_checkpoints);
+    assert_eq!(checkpoint, (Some(1), 0), "{report:?}");
     check_fixture(&journal);
 }
 

@@ -167,23 +167,7 @@ fn many_topics_cost_their_entry_only() {
     options.extent_bytes = 1 << 20;
     let (journal, _) = open_with(options.clone());
     boot(&journal);
-    let queue = Arc::new(CompletionQueue::new());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        for n in 0..50_000 {
-            let done = Done::Queue(queue.clone(), n as u64);
-            journal
-                .submit(Command::Host(hosted(n)), done)
-                .await
-                .unwrap();
-        }
-        let mut answers = 0;
-        while answers < 50_000 {
-            answers += queue.wait().await.len();
-        }
-    });
+    host_many(&journal, 50_000);
     let stats = journal.stats();
     assert_eq!(stats.topics, 50_000);
     assert!(stats.syncs < 10_000, "group commit: {stats:?}");

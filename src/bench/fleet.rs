@@ -1,0 +1,214 @@
+//! A deployment for measuring: an index and peers as processes of their own, in a temporary folder
+//! on free ports, all gone at the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::error::BenchError;
+use super::process::Process;
+use super::work::Target;
+use crate::client::{Client, ClientOptions};
+use crate::clock;
+use crate::scratch::Scratch;
+use crate::transport::Identity;
+use crate::types::{Incarnation, IndexAddress, PeerName};
+use crate::wire::index::PeerInfo;
+
+/// How long a deployment may take to come up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is asked whether it has.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
+/// A running deployment: one of our own, or somebody else's, of which only the index is known.
+pub struct Fleet {
+    // Dropped in this order: no process may write into the folder when it goes.
+    hosts: Vec<Host>,
+    index: Option<Process>,
+    /// A client of it, under a name of its own.
+    pub client: Client,
+    /// The folder of load generators and baselines, and of a deployment of our own.
+    pub scratch: Scratch,
+    address: String,
+}
+
+struct Host {
+    name: PeerName,
+    process: Process,
+    /// Its incarnation must be above this one.
+    before: Incarnation,
+}
+
+impl Fleet {
+    /// Starts an index and so many peers, with segments of `segment_bytes`, below `parent`.
+    pub async fn start(
+        parent: Option<&Path>,
+        peers: usize,
+        segment_bytes: u64,
+    ) -> Result<Fleet, BenchError> {
+        let scratch = scratch(parent)?;
+        let node = json!({ "segment_bytes": segment_bytes });
+        let configured = scratch.configure(&node);
+        configured.map_err(BenchError::io("configuring a temporary deployment"))?;
+        let index = Process::start(&scratch, "index", &["index"])?;
+        let address = format!("127.0.0.1:{}", scratch.port);
+        let mut fleet = Fleet {
+            hosts: vec![],
+            index: Some(index),
+            client: own_client(&address)?,
+            scratch,
+            address,
+        };
+        fleet.connect().await?;
+        for number in 1..=peers {
+            fleet.start_host(peer_name(&format!("h{number}"))?, 0)?;
+        }
+        fleet.wait_for_hosts().await?;
+        Ok(fleet)
+    }
+
+    /// Joins the running deployment whose index is at `address`.
+    pub async fn join(parent: Option<&Path>, address: &str) -> Result<Fleet, BenchError> {
+        let mut fleet = Fleet {
+            hosts: vec![],
+            index: None,
+            client: own_client(address)?,
+            scratch: scratch(parent)?,
+            address: address.to_owned(),
+        };
+        fleet.connect().await?;
+        Ok(fleet)
+    }
+
+    /// Whether its processes are ours.
+    pub fn is_own(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// A load generator's way to it: `count` peers, with names that nobody has.
+    pub fn target(&self, count: usize) -> Result<Target, BenchError> {
+        let run: u32 = rand::random();
+        let name = |number| peer_name(&format!("bench-{run:08x}-{number}"));
+        Ok(Target {
+            index: self.address.clone(),
+            names: (0..count).map(name).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The names of our hosting peers.
+    pub fn hosts(&self) -> Vec<PeerName> {
+        self.hosts.iter().map(|host| host.name.clone()).collect()
+    }
+
+    /// The process of the index, if it is ours.
+    pub fn index_pid(&self) -> Option<u32> {
+        self.index.as_ref().and_then(Process::pid)
+    }
+
+    /// The processes of our peers.
+    pub fn host_pids(&self) -> Vec<u32> {
+        let hosts = self.hosts.iter();
+        hosts.filter_map(|host| host.process.pid()).collect()
+    }
+
+    /// All processes that are ours.
+    pub fn pids(&self) -> Vec<u32> {
+        let index = self.index_pid().into_iter();
+        index.chain(self.host_pids()).collect()
+    }
+
+    /// Kills our peers without warning and starts them again: what they had in memory is gone.
+    pub async fn restart_hosts(&mut self) -> Result<(), BenchError> {
+        let known = self.known().await?;
+        for host in std::mem::take(&mut self.hosts) {
+            let before = known.iter().find(|peer| peer.name == host.name);
+            let before = before.map_or(0, |peer| peer.incarnation);
+            host.process.kill().await?;
+            self.start_host(host.name, before)?;
+        }
+        self.wait_for_hosts().await
+    }
+
+    fn start_host(&mut self, name: PeerName, before: Incarnation) -> Result<(), BenchError> {
+        let args = ["peer", "--id", name.as_str()];
+        let process = Process::start(&self.scratch, &format!("peer {name}"), &args)?;
+        self.hosts.push(Host {
+            name,
+            process,
+            before,
+        });
+        Ok(())
+    }
+
+    /// Waits for the index and takes its key.
+    async fn connect(&mut self) -> Result<(), BenchError> {
+        let began = clock::mono_now();
+        loop {
+            let error = match self.client.index().connection().await {
+                Ok(connection) if self.is_own() => {
+                    self.address = format!("{}#{}", self.address, connection.peer());
+                    return Ok(());
+                }
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            if let Some(index) = &mut self.index {
+                index.check()?;
+            }
+            if !self.is_own() || clock::mono_now().since(began) > PATIENCE {
+                return Err(BenchError::waypost("reaching the index")(error));
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+
+    async fn known(&self) -> Result<Vec<PeerInfo>, BenchError> {
+        let known = self.client.peers().await;
+        known.map_err(BenchError::waypost("waiting for the peers"))
+    }
+
+    async fn wait_for_hosts(&mut self) -> Result<(), BenchError> {
+        let began = clock::mono_now();
+        loop {
+            let known = self.known().await?;
+            if self.hosts.iter().all(|host| host.is_live(&known)) {
+                return Ok(());
+            }
+            for host in &mut self.hosts {
+                host.process.check()?;
+            }
+            if clock::mono_now().since(began) > PATIENCE {
+                return Err(BenchError::TimedOut {
+                    what: format!("{} peers to be live", self.hosts.len()),
+                    seconds: PATIENCE.as_secs(),
+                });
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+}
+
+impl Host {
+    fn is_live(&self, known: &[PeerInfo]) -> bool {
+        let mut known = known.iter();
+        known.any(|peer| peer.name == self.name && peer.live && peer.incarnation > self.before)
+    }
+}
+
+fn scratch(parent: Option<&Path>) -> Result<Scratch, BenchError> {
+    Scratch::new("bench", parent, false).map_err(BenchError::io("making a temporary folder"))
+}
+
+fn own_client(address: &str) -> Result<Client, BenchError> {
+    let index: IndexAddress = address
+        .parse()
+        .map_err(|error| BenchError::Usage(format!("{address}: {error}")))?;
+    let name = peer_name(&format!("bench-{:08x}", rand::random::<u32>()))?;
+    let options = ClientOptions::new(Identity::ephemeral(), name, index);
+    Client::new(options).map_err(BenchError::waypost("opening a socket"))
+}
+
+fn peer_name(text: &str) -> Result<PeerName, BenchError> {
+    PeerName::new(text).map_err(|error| BenchError::Usage(error.to_string()))
+}

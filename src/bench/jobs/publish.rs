@@ -1,0 +1,205 @@
+//! Durable publishing: one copy, synced before it is acknowledged.
+
+use serde_json::json;
+
+use crate::bench::error::BenchError;
+use crate::bench::fleet::Fleet;
+use crate::bench::lanes::Until;
+use crate::bench::measure::Measurement;
+use crate::bench::run::{Bench, Raw, RawLoad, params, raw_sync};
+use crate::bench::side::{Baseline, Side, Trial};
+use crate::bench::topics;
+use crate::bench::work::{RawShape, Topics, Work};
+use crate::limits;
+
+/// Sizes of bodies.
+const SIZES: &[usize] = &[100, 1 << 10, 16 << 10, 1 << 20];
+/// Bytes of an acknowledgement's frame, about.
+const ACK_BYTES: usize = 24;
+/// Bytes that a message has around its body in a frame, about: frame, batch and record headers.
+const AROUND_BYTES: usize = 120;
+/// Bytes of a raw bulk transfer.
+const BULK_BYTES: usize = 64 << 20;
+/// Bytes in flight of large messages, at most: half of a publisher's buffer.
+const IN_FLIGHT_BYTES: usize = 16 << 20;
+
+#[derive(Clone, Copy)]
+struct Kind {
+    size: usize,
+    in_flight: usize,
+    batched: bool,
+    publishers: usize,
+    topics: u64,
+}
+
+/// Measures publishing.
+pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
+    let fleet = bench.fleet(1, limits::SEGMENT_BYTES).await?;
+    all(bench, &fleet).await
+}
+
+async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
+    let raw = Raw::start(fleet).await?;
+    for kind in kinds(bench) {
+        let topics = topics::create(fleet, kind.topics, |_| ()).await?;
+        let found = measure(bench, fleet, &raw, &topics, kind).await?;
+        bench.found(found);
+    }
+    raw.end().await;
+    Ok(())
+}
+
+fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
+    let options = bench.options;
+    let plain = Kind {
+        size: 1 << 10,
+        in_flight: 1,
+        batched: false,
+        publishers: 1,
+        topics: 1,
+    };
+    let sizes = options.list(&options.sizes, SIZES, &[100, 1 << 10]);
+    let in_flight = options.list(&options.in_flight, &[1, 256], &[1, 64]);
+    let publishers = options.list(&options.publishers, &[8], &[2]);
+    let mut kinds = vec![];
+    for &size in &sizes {
+        kinds.extend(in_flight.iter().map(|&in_flight| Kind {
+            size,
+            in_flight: in_flight.min((IN_FLIGHT_BYTES / size.max(1)).max(1)),
+            ..plain
+        }));
+        kinds.push(Kind {
+            size,
+            batched: true,
+            ..plain
+        });
+    }
+    let Some((&size, &deep)) = sizes.first().zip(in_flight.last()) else {
+        return kinds;
+    };
+    kinds.extend(publishers.iter().map(|&publishers| Kind {
+        size,
+        in_flight: deep,
+        publishers,
+        ..plain
+    }));
+    let many = options.pick(1_000, 50);
+    kinds.push(Kind {
+        size,
+        in_flight: deep,
+        topics: many,
+        ..plain
+    });
+    kinds.push(Kind {
+        batched: true,
+        topics: many,
+        ..plain
+    });
+    kinds
+}
+
+/// What the acknowledgement of such messages waits for at least.
+async fn baseline(
+    bench: &Bench<'_>,
+    fleet: &Fleet,
+    raw: &Raw,
+    kind: Kind,
+) -> Result<(Baseline, &'static str), BenchError> {
+    let until = bench.options.until();
+    let sizes = (kind.size + AROUND_BYTES, ACK_BYTES);
+    if !fleet.is_own() {
+        let ping = Work::Lookup {
+            target: fleet.target(1)?,
+            topics: Topics {
+                prefix: topics::PREFIX.to_owned(),
+                count: 1,
+            },
+            in_flight: kind.in_flight,
+            names: 0,
+            then_pull: false,
+            until,
+        };
+        let side = Side::start(&fleet.scratch, &[ping], vec![]).await?;
+        let what = "this deployment's own round trip: an empty request to its index";
+        return Ok((Baseline::Of(side), what));
+    }
+    if kind.batched {
+        let bulk = (BULK_BYTES / kind.size).max(1) * kind.size;
+        let load = RawLoad {
+            shape: RawShape::Upload,
+            connections: kind.publishers,
+            in_flight: 1,
+            sizes: (bench.options.pick(bulk, bulk / 4), 0),
+            ops: (bench.options.pick(bulk, bulk / 4) / kind.size) as u64,
+            until,
+        };
+        let side = raw.side(fleet, &load).await?;
+        return Ok((Baseline::Of(side), "raw QUIC bulk, nothing stored"));
+    }
+    if kind.in_flight == 1 && kind.publishers == 1 {
+        let round_trip = raw.side(fleet, &RawLoad::round_trip(sizes, until)).await?;
+        let sync = raw_sync(fleet, kind.size + AROUND_BYTES, until).await?;
+        let what = "raw QUIC round trip, then raw fdatasync";
+        return Ok((Baseline::Chain(vec![round_trip, sync]), what));
+    }
+    let load = RawLoad {
+        shape: RawShape::Pipelined,
+        connections: kind.publishers,
+        in_flight: kind.in_flight,
+        sizes,
+        ops: 1,
+        until,
+    };
+    let side = raw.side(fleet, &load).await?;
+    Ok((
+        Baseline::Of(side),
+        "raw QUIC: one long stream of requests, nothing stored",
+    ))
+}
+
+async fn measure(
+    bench: &Bench<'_>,
+    fleet: &Fleet,
+    raw: &Raw,
+    topics: &Topics,
+    kind: Kind,
+) -> Result<Measurement, BenchError> {
+    let until: Until = bench.options.until();
+    let how = if kind.batched {
+        "in batches"
+    } else {
+        "one in a frame"
+    };
+    bench.doing(&format!(
+        "publishing {} byte messages {how}, {} in flight, {} publishers, {} topics",
+        kind.size, kind.in_flight, kind.publishers, kind.topics
+    ));
+    let work = Work::Publish {
+        target: fleet.target(kind.publishers)?,
+        topics: topics.clone(),
+        size: kind.size,
+        in_flight: kind.in_flight,
+        batched: kind.batched,
+        until,
+    };
+    let mut side = Side::start(&fleet.scratch, &[work], fleet.host_pids()).await?;
+    let (mut baseline, baseline_is) = baseline(bench, fleet, raw, kind).await?;
+    let trial = Trial {
+        job: "publish",
+        params: params([
+            ("size", json!(kind.size)),
+            ("in_flight", json!(kind.in_flight)),
+            ("batched", json!(kind.batched)),
+            ("publishers", json!(kind.publishers)),
+            ("topics", json!(kind.topics)),
+        ]),
+        runs: bench.options.runs(),
+        sequential: kind.in_flight == 1 && !kind.batched,
+        first_only: false,
+        baseline_is,
+    };
+    let found = trial.measure(&mut side, &mut baseline).await;
+    side.end().await;
+    baseline.end().await;
+    found
+}

@@ -1,0 +1,232 @@
+//! Reading what is stored: in batches, single messages, one topic out of many; warm and cold.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use rustix::fs::{Advice, fadvise};
+use serde_json::json;
+
+use crate::bench::error::BenchError;
+use crate::bench::fleet::Fleet;
+use crate::bench::lanes::Until;
+use crate::bench::measure::Measurement;
+use crate::bench::run::{Bench, Raw, RawLoad, params};
+use crate::bench::side::{Baseline, Side, Trial};
+use crate::bench::topics;
+use crate::bench::work::{RawShape, Topics, Work};
+use crate::client::{Message, PublisherOptions};
+use crate::limits;
+
+/// Topics that are interleaved.
+const INTERLEAVED: u64 = 1_000;
+/// Bytes of a raw bulk transfer.
+const BULK_BYTES: usize = 64 << 20;
+
+/// How the messages lie in the journal.
+#[derive(Clone, Copy, PartialEq)]
+enum Layout {
+    /// As a publisher that sends many makes them: batches of 64 KiB.
+    Batched,
+    /// A batch each.
+    Single,
+    /// A batch each, and between two of one topic one of each other topic.
+    Interleaved,
+}
+
+#[derive(Clone, Copy)]
+struct Kind {
+    layout: Layout,
+    size: usize,
+    messages: u64,
+    topics: u64,
+}
+
+/// Measures pulls.
+pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
+    let mut fleet = bench.fleet(1, limits::SEGMENT_BYTES).await?;
+    all(bench, &mut fleet).await
+}
+
+async fn all(bench: &mut Bench<'_>, fleet: &mut Fleet) -> Result<(), BenchError> {
+    let raw = Raw::start(fleet).await?;
+    for kind in kinds(bench) {
+        let topics = fill(bench, fleet, kind).await?;
+        if fleet.is_own() {
+            let found = measure(bench, fleet, &raw, &topics, kind, true).await?;
+            bench.found(found);
+        }
+        let found = measure(bench, fleet, &raw, &topics, kind, false).await?;
+        bench.found(found);
+    }
+    raw.end().await;
+    Ok(())
+}
+
+fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
+    let options = bench.options;
+    let volume = options.pick(256u64 << 20, 4 << 20);
+    let interleaved = options.pick(1u64 << 30, 4 << 20);
+    let sizes = options.list(&options.sizes, &[100, 1 << 10, 16 << 10], &[1 << 10]);
+    let kind = |layout, size: usize, volume: u64| Kind {
+        layout,
+        size,
+        messages: (volume / size.max(1) as u64).max(1),
+        topics: 1,
+    };
+    let mut kinds: Vec<Kind> = sizes
+        .iter()
+        .map(|&size| kind(Layout::Batched, size, volume))
+        .collect();
+    kinds.push(kind(Layout::Single, 1 << 10, volume / 2));
+    let topics = options.pick(INTERLEAVED, 20);
+    kinds.push(Kind {
+        topics,
+        messages: (interleaved / 1024 / topics).max(1),
+        ..kind(Layout::Interleaved, 1 << 10, 1)
+    });
+    kinds
+}
+
+/// Stores the messages.
+async fn fill(bench: &Bench<'_>, fleet: &Fleet, kind: Kind) -> Result<Topics, BenchError> {
+    bench.doing(&format!(
+        "storing {} messages of {} bytes",
+        kind.messages * kind.topics,
+        kind.size
+    ));
+    let topics = topics::create(fleet, kind.topics, |_| ()).await?;
+    let publisher = fleet.client.publisher(PublisherOptions {
+        batch_messages: match kind.layout {
+            Layout::Batched => limits::BATCH_MESSAGES,
+            _ => 1,
+        },
+        ..PublisherOptions::default()
+    });
+    let body = bytes::Bytes::from(vec![b'x'; kind.size]);
+    let names: Result<Vec<_>, _> = (0..kind.topics).map(|n| topics.name(n)).collect();
+    let names = names?;
+    let doing = "storing messages to read";
+    for _ in 0..kind.messages {
+        for name in &names {
+            let sent = publisher.send(name, Message::new(body.clone())).await;
+            drop(sent.map_err(BenchError::waypost(doing))?);
+        }
+    }
+    publisher
+        .flush()
+        .await
+        .map_err(BenchError::waypost(doing))?;
+    publisher.close().await;
+    Ok(topics)
+}
+
+async fn measure(
+    bench: &Bench<'_>,
+    fleet: &mut Fleet,
+    raw: &Raw,
+    topics: &Topics,
+    kind: Kind,
+    cold: bool,
+) -> Result<Measurement, BenchError> {
+    if cold {
+        // What the host has in memory goes; what the system has, goes before each run.
+        fleet.restart_hosts().await?;
+    }
+    bench.doing(&format!(
+        "pulling {} byte messages, {}",
+        kind.size,
+        if cold { "cold" } else { "warm" }
+    ));
+    let mut side = pulls(bench, fleet, topics, kind, cold).await?;
+    let (mut baseline, baseline_is) = baseline(bench, fleet, raw, kind).await?;
+    let trial = Trial {
+        job: "pull",
+        params: params([
+            ("size", json!(kind.size)),
+            (
+                "layout",
+                json!(match kind.layout {
+                    Layout::Batched => "batched",
+                    Layout::Single => "single",
+                    Layout::Interleaved => "interleaved",
+                }),
+            ),
+            ("topics", json!(kind.topics)),
+            ("cache", json!(if cold { "cold" } else { "warm" })),
+        ]),
+        runs: bench.options.runs(),
+        sequential: false,
+        first_only: false,
+        baseline_is,
+    };
+    let folder = fleet.scratch.path().to_owned();
+    let before = || if cold { forget_pages(&folder) } else { Ok(()) };
+    let found = trial.measure_each(before, &mut side, &mut baseline).await;
+    side.end().await;
+    baseline.end().await;
+    found
+}
+
+async fn pulls(
+    bench: &Bench<'_>,
+    fleet: &Fleet,
+    topics: &Topics,
+    kind: Kind,
+    cold: bool,
+) -> Result<Side, BenchError> {
+    // A topic that was read is not cold any more. Of interleaved ones each is small.
+    let warm = bench.options.pick(if kind.topics > 1 { 200 } else { 2 }, 2);
+    let work = Work::Pull {
+        target: fleet.target(1)?,
+        topics: topics.clone(),
+        size: kind.size,
+        messages: kind.messages,
+        until: Until::Each(if cold { 1 } else { warm }),
+    };
+    Side::start(&fleet.scratch, &[work], fleet.host_pids()).await
+}
+
+async fn baseline(
+    bench: &Bench<'_>,
+    fleet: &Fleet,
+    raw: &Raw,
+    kind: Kind,
+) -> Result<(Baseline, &'static str), BenchError> {
+    if !fleet.is_own() {
+        let what = "nothing: a deployment's bulk cannot be had without its disks";
+        return Ok((Baseline::None, what));
+    }
+    let bytes = bench.options.pick(BULK_BYTES, BULK_BYTES / 16);
+    let ops = (bytes / kind.size).max(1);
+    let load = RawLoad {
+        shape: RawShape::Download,
+        connections: 1,
+        in_flight: 1,
+        sizes: (0, ops * kind.size),
+        ops: ops as u64,
+        until: bench.options.until(),
+    };
+    let side = raw.side(fleet, &load).await?;
+    Ok((Baseline::Of(side), "raw QUIC bulk, framed in 64 KiB"))
+}
+
+/// Takes the journals out of the system's page cache.
+fn forget_pages(folder: &Path) -> Result<(), BenchError> {
+    let doing = || {
+        BenchError::io(format!(
+            "forgetting cached pages below {}",
+            folder.display()
+        ))
+    };
+    for entry in fs::read_dir(folder).map_err(doing())? {
+        let path = entry.map_err(doing())?.path();
+        if path.is_dir() {
+            forget_pages(&path)?;
+        } else if path.extension().is_some_and(|name| name == "seg") {
+            let file = File::open(&path).map_err(doing())?;
+            let forgotten = fadvise(&file, 0, None, Advice::DontNeed);
+            forgotten.map_err(Into::into).map_err(doing())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Open loop: messages at a fixed rate, whatever becomes of them (no coordinated omission).
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::task::JoinSet;
+
+use crate::bench::error::BenchError;
+use crate::bench::generator::{Generator, Running};
+use crate::bench::lanes::nanos;
+use crate::bench::measure::{Sample, histogram, note};
+use crate::client::{ClientError, Message, Publisher};
+use crate::clock;
+use crate::types::{MonoNs, TopicName};
+
+/// Bytes of the time that begins a body.
+pub const STAMP_BYTES: usize = 8;
+
+/// Publishers that each send at the rate, one after the other.
+pub struct Pacing {
+    /// Who sends.
+    pub publishers: Vec<Publisher>,
+    /// Where to.
+    pub topic: TopicName,
+    /// Bytes of a body.
+    pub size: usize,
+    /// Messages per second.
+    pub rate: u64,
+    /// Messages per run.
+    pub messages: u64,
+}
+
+impl Generator for Pacing {
+    fn run(&mut self) -> Running<'_> {
+        Box::pin(async {
+            let mut samples = vec![];
+            for publisher in &self.publishers {
+                let (topic, size) = (&self.topic, self.size);
+                samples.push(send(publisher, topic, size, self.rate, self.messages).await?);
+            }
+            Sample::merged(samples).ok_or_else(|| BenchError::Usage("no publishers".to_owned()))
+        })
+    }
+}
+
+/// Sends `messages` at `rate` per second. Each body begins with the time at which it should have
+/// been sent; the sample's times are from then to the acknowledgement.
+async fn send(
+    publisher: &Publisher,
+    topic: &TopicName,
+    size: usize,
+    rate: u64,
+    messages: u64,
+) -> Result<Sample, BenchError> {
+    let began = clock::mono_now();
+    let mut answers: JoinSet<Result<u64, ClientError>> = JoinSet::new();
+    for number in 0..messages {
+        let due = began.plus(Duration::from_nanos(number * 1_000_000_000 / rate.max(1)));
+        wait_until(due).await;
+        let message = Message::new(body(due, size));
+        let pending = publisher.send(topic, message).await;
+        let pending = pending.map_err(BenchError::waypost("publishing"))?;
+        answers.spawn(async move {
+            pending.await?;
+            Ok(nanos(clock::mono_now().since(due)))
+        });
+    }
+    let mut times = histogram();
+    for time in answers.join_all().await {
+        note(
+            &mut times,
+            time.map_err(BenchError::waypost("publishing"))?,
+            1,
+        );
+    }
+    Ok(Sample {
+        ops: messages,
+        bytes: messages * size as u64,
+        elapsed: clock::mono_now().since(began),
+        times,
+        cpu: Duration::ZERO,
+    })
+}
+
+/// Sleeps for what a timer can sleep, and yields for the rest: tokio's timers have a grain of a
+/// millisecond, and a late message would count against what is measured.
+async fn wait_until(due: MonoNs) {
+    const GRAIN: Duration = Duration::from_millis(2);
+    loop {
+        let left = due.since(clock::mono_now());
+        match left {
+            Duration::ZERO => return,
+            left if left > GRAIN => tokio::time::sleep(left - GRAIN).await,
+            _ => tokio::task::yield_now().await,
+        }
+    }
+}
+
+fn body(due: MonoNs, size: usize) -> Bytes {
+    let mut body = BytesMut::with_capacity(size.max(STAMP_BYTES));
+    body.put_u64_le(due.0);
+    body.resize(size.max(STAMP_BYTES), b'x');
+    body.freeze()
+}
+
+/// When a body should have been sent.
+pub fn stamp(body: &[u8]) -> Option<MonoNs> {
+    let bytes = body.first_chunk::<STAMP_BYTES>()?;
+    Some(MonoNs(u64::from_le_bytes(*bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_tell_when_they_were_due() {
+        assert_eq!(stamp(&body(MonoNs(77), 100)), Some(MonoNs(77)));
+        assert_eq!(body(MonoNs(77), 100).len(), 100);
+        assert_eq!(body(MonoNs(77), 1).len(), STAMP_BYTES);
+        assert_eq!(stamp(b"short"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! Building a batch.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::record::{HAS_HEADERS, HAS_KEY, Record};
+use super::{CHECKSUMMED_FROM, HEADER_BYTES, MAGIC};
+use crate::limits;
+use crate::types::{ProducerId, TopicId, UnixMicros};
+
+/// Builds one batch.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    buffer: BytesMut,
+    pub(super) count: u32,
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BatchBuilder {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::with_capacity(1024)
+    }
+
+    /// As [`BatchBuilder::new`], with room for a batch of so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut buffer = BytesMut::with_capacity(bytes.max(HEADER_BYTES));
+        buffer.put_bytes(0, HEADER_BYTES);
+        BatchBuilder { buffer, count: 0 }
+    }
+
+    /// Messages so far.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes so far, header included.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether there is no message yet.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether `record` still fits within the bounds of a batch and within `target_bytes`; the
+    /// first message always fits.
+    pub fn fits(&self, record: &Record<'_>, target_bytes: usize) -> bool {
+        // Ten bytes for flags and lengths, ten more a header: never less than what is written.
+        let after = self.len() + record.size() + 20 + 10 * record.headers.len();
+        self.is_empty()
+            || (after <= target_bytes.min(limits::BATCH_BYTES)
+                && self.count < limits::BATCH_MESSAGES)
+    }
+
+    /// Adds a message. Callers check [`limits::MESSAGE_BYTES`] and [`BatchBuilder::fits`] before.
+    pub fn push(&mut self, record: &Record<'_>) {
+        let mut flags = 0;
+        if record.key.is_some() {
+            flags |= HAS_KEY;
+        }
+        if !record.headers.is_empty() {
+            flags |= HAS_HEADERS;
+        }
+        self.buffer.put_u8(flags);
+        self.put_varint(record.body.len());
+        if let Some(key) = record.key {
+            self.put_sized(key);
+        }
+        if !record.headers.is_empty() {
+            self.put_varint(record.headers.len());
+            for (name, value) in &record.headers {
+                self.put_sized(name.as_bytes());
+                self.put_sized(value);
+            }
+        }
+        self.buffer.put_slice(record.body);
+        self.count += 1;
+    }
+
+    fn put_sized(&mut self, bytes: &[u8]) {
+        self.put_varint(bytes.len());
+        self.buffer.put_slice(bytes);
+    }
+
+    fn put_varint(&mut self, value: usize) {
+        let mut rest = value;
+        while rest >= 0x80 {
+            self.buffer.put_u8(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.buffer.put_u8(rest as u8);
+    }
+
+    /// Seals the batch: header and checksum. Host fields stay zero.
+    pub fn seal(
+        mut self,
+        topic: TopicId,
+        producer: ProducerId,
+        sequence: u64,
+        produced: UnixMicros,
+    ) -> Bytes {
+        let length = self.buffer.len() as u32;
+        let unpacked = length - HEADER_BYTES as u32;
+        let header = &mut self.buffer[..HEADER_BYTES];
+        header[0..4].copy_from_slice(&MAGIC);
+        header[4..8].copy_from_slice(&length.to_le_bytes());
+        header[40..56].copy_from_slice(&topic.0);
+        header[56..72].copy_from_slice(&producer.0);
+        header[72..80].copy_from_slice(&sequence.to_le_bytes());
+        header[80..88].copy_from_slice(&produced.0.to_le_bytes());
+        header[88..92].copy_from_slice(&self.count.to_le_bytes());
+        header[92..96].copy_from_slice(&unpacked.to_le_bytes());
+        let crc = crc32c::crc32c(&self.buffer[CHECKSUMMED_FROM..]);
+        self.buffer[32..36].copy_from_slice(&crc.to_le_bytes());
+        self.buffer.freeze()
+    }
+}
