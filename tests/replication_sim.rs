@@ -115,12 +115,13 @@ fn a_host_without_dedupe_is_found() {
 
 #[test]
 fn a_missing_rule_is_found() {
+    // The others are lost in so few orders of events that it takes the model to find them.
     for rule in [
-        Rule::NewIncarnation,
+        Rule::CommitShrinkFirst,
         Rule::ElectFromInSync,
         Rule::WipedLeavesSets,
     ] {
         let rules = Rules::without(rule);
-        found(&format!("without {rule:?}"), Care { rules, ..CARE }, 2_000);
+        found(&format!("without {rule:?}"), Care { rules, ..CARE }, 200);
     }
 }
