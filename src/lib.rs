@@ -16,6 +16,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`types`], [`limits`], [`clock`], [`lock`], [`text`] | words, bounds, time, one process per folder, safe text |
+//! | [`replication`] | copies, in-sync sets, elections: pure; nothing calls it yet |
 //! | [`wire`] | what travels: frames, messages, batches, errors; a codec only |
 //! | [`transport`] | QUIC with pinned keys: identities, endpoints, requests, streams |
 //! | [`journal`] | what a peer keeps: one log for all topics, group commit, recovery |
@@ -41,6 +42,7 @@ pub mod journal;
 pub mod limits;
 pub mod lock;
 pub mod peer;
+pub mod replication;
 mod scratch;
 pub mod telemetry;
 pub mod text;

@@ -35,6 +35,7 @@ impl Sent {
 pub struct History {
     sent: HashMap<String, HashSet<Sent>>,
     acknowledged: HashMap<String, BTreeMap<u64, Sent>>,
+    observed: HashMap<String, BTreeMap<u64, Sent>>,
 }
 
 impl History {
@@ -54,7 +55,20 @@ impl History {
         }
     }
 
+    /// A reader saw a message at an offset: every reader must see the same there, at any time.
+    #[allow(dead_code)] // not every test reads while it goes on
+    pub fn observed(&mut self, topic: &str, offset: u64, sent: Sent) -> Result<(), String> {
+        let seen = self.observed.entry(topic.to_owned()).or_default();
+        match seen.insert(offset, sent.clone()) {
+            Some(other) if other != sent => Err(format!(
+                "offset {offset} of {topic} was read as {other:?} and as {sent:?}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Messages acknowledged so far.
+    #[allow(dead_code)] // not every test counts
     pub fn acknowledged_count(&self) -> usize {
         self.acknowledged.values().map(BTreeMap::len).sum()
     }
@@ -93,7 +107,35 @@ impl History {
                 }
             }
         }
+        for (offset, message) in self.observed.get(topic).into_iter().flatten() {
+            match seen.get(message) {
+                Some(found) if found == offset => {}
+                found => {
+                    return Err(format!(
+                        "{topic}: {message:?} was read at {offset}, found at {found:?}"
+                    ));
+                }
+            }
+        }
         Ok(())
+    }
+}
+
+/// After quiet, all copies of a topic are the same.
+#[allow(dead_code)] // for tests of replication
+pub fn equal_copies<T: PartialEq + std::fmt::Debug>(
+    topic: &str,
+    copies: impl IntoIterator<Item = (String, T)>,
+) -> Result<(), String> {
+    let mut copies = copies.into_iter();
+    let Some((first, copy)) = copies.next() else {
+        return Ok(());
+    };
+    match copies.find(|(_, other)| *other != copy) {
+        None => Ok(()),
+        Some((second, other)) => Err(format!(
+            "{topic}: the copies at {first} and {second} differ after quiet: {copy:?}, {other:?}"
+        )),
     }
 }
 
@@ -149,5 +191,23 @@ mod tests {
             number: 1,
         };
         assert!(history().acknowledged("T", twice, 1).is_err());
+    }
+
+    #[test]
+    fn readers_and_copies_must_agree() {
+        let of = |number| Sent {
+            publisher: "p".into(),
+            number,
+        };
+        let mut seen = history();
+        seen.observed("T", 1, of(1)).unwrap();
+        seen.observed("T", 3, of(3)).unwrap();
+        assert!(seen.observed("T", 1, of(2)).is_err());
+        let mut lost = history();
+        lost.observed("T", 3, of(3)).unwrap();
+        assert!(lost.check("T", &read(&["p 1", "p 2"])).is_err());
+        let copies = |a: u8, b: u8| [("1".to_owned(), a), ("2".to_owned(), b)];
+        assert!(equal_copies("T", copies(1, 1)).is_ok());
+        assert!(equal_copies("T", copies(1, 2)).is_err());
     }
 }

@@ -1,0 +1,684 @@
+//! One topic at its host: who has what, what may be acknowledged, and who belongs to the in-sync set.
+//!
+//! The host appends and syncs; replicas fetch what is synced, sync it themselves and acknowledge. The
+//! *high watermark* is what every member of the committed in-sync set, and of every proposal that the
+//! index may have applied, has durably (rule 2): below it appends are acknowledged and visible.
+//! It is a minimum of ends of whole batches of one log, so it lies on a batch boundary.
+//!
+//! Positions go the same way, under a revision that counts their changes within an epoch: 1 is the
+//! table as it stood when the epoch began.
+//!
+//! Guarantees, asserted after every event: the high watermark never falls and is never above the
+//! durable end of a required member; a deposed host advances and proposes nothing.
+
+use std::time::Duration;
+
+use super::configuration::{AlterInSync, Altered, Configuration, Phase, Refusal};
+use super::epochs::TopicLog;
+use super::members::{COPIES, Members, PeerNo};
+use super::rules::{Rule, Rules};
+use crate::types::{Epoch, Incarnation, MonoNs, Offset, Version};
+
+/// How long a replica may trail its host before the host asks for a set without it (`replica_lag_ms`):
+/// some hundred round trips of a network and tens of syncs, yet short enough to wait for.
+pub const REPLICA_LAG: Duration = Duration::from_millis(1_000);
+
+/// What all topics of a host have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HostContext {
+    /// This peer.
+    pub me: PeerNo,
+    /// See [`REPLICA_LAG`].
+    pub lag: Duration,
+    /// Always [`Rules::ALL`], but in tests.
+    pub rules: Rules,
+}
+
+impl HostContext {
+    /// The context of a production host.
+    pub fn new(me: PeerNo) -> Self {
+        HostContext {
+            me,
+            lag: REPLICA_LAG,
+            rules: Rules::ALL,
+        }
+    }
+}
+
+/// A replica's first word about a topic on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Join {
+    /// The highest epoch that it knows of the topic.
+    pub known: Epoch,
+    /// The epoch of its last message.
+    pub last: Option<Epoch>,
+    /// Its end.
+    pub end: Offset,
+}
+
+/// The host's answer: where the replica's log is to be cut, see [`TopicLog::cut`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JoinAnswer {
+    /// The host's epoch.
+    pub epoch: Epoch,
+    /// The largest epoch of the host's log that is not above `last`, and its end there.
+    pub common: Option<(Epoch, Offset)>,
+    /// The host's earliest offset.
+    pub start: Offset,
+    /// The host's high watermark.
+    pub high_watermark: Offset,
+}
+
+/// What a replica has durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ack {
+    /// The epoch of the host that it follows.
+    pub epoch: Epoch,
+    /// Its end.
+    pub end: Offset,
+    /// The revision of positions that it has.
+    pub positions: u64,
+}
+
+/// Something that happened at or to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostEvent {
+    /// Its own log is durable up to here.
+    Synced {
+        /// The end.
+        end: Offset,
+    },
+    /// Its own positions are durable up to this revision.
+    PositionsSynced {
+        /// The revision.
+        revision: u64,
+    },
+    /// Messages below were dropped by retention.
+    Trimmed {
+        /// The new start; never above the high watermark.
+        start: Offset,
+    },
+    /// A replica wants to follow.
+    Join(PeerNo, Incarnation, Join),
+    /// A replica has something durably.
+    Acked(PeerNo, Incarnation, Ack),
+    /// A replica's stream broke.
+    Gone(PeerNo),
+    /// The index answered a proposal, or will not.
+    Altered(Altered),
+    /// The record as the index has it, by whatever way.
+    Record(Configuration),
+    /// The owner has set another least number of in-sync copies.
+    MinInSync(u8),
+    /// Somebody knows a higher epoch.
+    Fenced(Epoch),
+    /// The time of [`HostEffect::WakeAt`] has come.
+    Wake,
+}
+
+/// Something to do, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostEffect {
+    /// Answer a join.
+    Answer(PeerNo, JoinAnswer),
+    /// End the replica's slot: it is no replica of this topic (any more).
+    Refuse(PeerNo),
+    /// Everything below is committed: acknowledge it, show it to readers, tell replicas.
+    HighWatermark(Offset),
+    /// Position commits up to this revision may be answered.
+    PositionsCommitted(u64),
+    /// Send this to the index and answer with [`HostEvent::Altered`].
+    Propose(AlterInSync),
+    /// Give [`HostEvent::Wake`] at this time.
+    WakeAt(MonoNs),
+    /// Take no appends from now on, or take them again.
+    Pause(bool),
+    /// This peer has everything that is here: tell the index, which makes it the host. Appends that
+    /// come to be synced after this are not lost: they were not acknowledged, and are sent again.
+    Level(PeerNo),
+    /// This peer is not the host any more: refuse what waits, with the retry class FreshRoute.
+    StepDown,
+}
+
+/// A replica behind the host: since when, and what it must reach to be given more time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Lag {
+    since: MonoNs,
+    end: Offset,
+    positions: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Follower {
+    peer: PeerNo,
+    incarnation: Incarnation,
+    /// Durable end; `None` until it has acknowledged under this epoch and incarnation.
+    end: Option<Offset>,
+    positions: u64,
+    /// Since when its stream is broken.
+    gone: Option<MonoNs>,
+    lag: Option<Lag>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Role {
+    Serving,
+    HandingOver(PeerNo),
+    Draining,
+    Deposed,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostTopic {
+    epoch: Epoch,
+    /// Where the log ended when the epoch began.
+    began: Offset,
+    log: TopicLog,
+    high_watermark: Offset,
+    positions: u64,
+    positions_committed: u64,
+    version: Version,
+    in_sync: Members,
+    replicas: Members,
+    min_in_sync: u8,
+    role: Role,
+    /// A proposal is on its way.
+    asking: bool,
+    /// The outcome of an earlier proposal under this version is not known.
+    unknown: bool,
+    /// Every set that was proposed under this version and may have been applied, in one.
+    pending: Option<Members>,
+    /// The earliest [`HostEffect::WakeAt`] that has not come yet.
+    wake_at: Option<MonoNs>,
+    followers: Vec<Follower>,
+}
+
+impl HostTopic {
+    /// Begins to host under `epoch`, which must be durable here (rule 6), with the durable log.
+    ///
+    /// `known_watermark` is the high watermark that this peer had heard of, as replica or before.
+    pub fn begin(
+        context: &HostContext,
+        epoch: Epoch,
+        log: TopicLog,
+        known_watermark: Offset,
+        record: &Configuration,
+        min_in_sync: u8,
+        now: MonoNs,
+    ) -> (Self, Vec<HostEffect>) {
+        assert_eq!(
+            record.grant, epoch.grant,
+            "the record's grant is the epoch's"
+        );
+        assert_eq!(
+            record.acting_host(),
+            Some(context.me),
+            "the record names this host, in its set"
+        );
+        let last = log.epochs().last();
+        assert!(last.is_none_or(|last| last <= epoch), "an epoch falls");
+        let mut topic = HostTopic {
+            epoch,
+            began: log.end(),
+            high_watermark: known_watermark.clamp(log.start(), log.end()),
+            log,
+            positions: 1,
+            positions_committed: 0,
+            version: record.version,
+            in_sync: record.in_sync,
+            replicas: record.replicas,
+            min_in_sync,
+            role: Role::Serving,
+            asking: false,
+            unknown: false,
+            pending: None,
+            wake_at: None,
+            followers: Vec::new(),
+        };
+        let mut effects = Vec::new();
+        topic.take_phase(record.phase, &mut effects);
+        topic.renew_followers(context, now);
+        topic.settle(context, now, &mut effects);
+        (topic, effects)
+    }
+
+    /// The epoch under which it hosts.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Its durable log.
+    pub fn log(&self) -> &TopicLog {
+        &self.log
+    }
+
+    /// Everything below is committed.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The committed in-sync set, as far as this host knows.
+    pub fn in_sync(&self) -> Members {
+        self.in_sync
+    }
+
+    /// The record's version, as far as this host knows.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether it has learned that another peer or process hosts.
+    pub fn is_deposed(&self) -> bool {
+        self.role == Role::Deposed
+    }
+
+    /// Whether appends may come in: it hosts, is not handing over, and enough copies are in sync.
+    pub fn takes_appends(&self) -> bool {
+        self.role == Role::Serving && self.in_sync.len() >= usize::from(self.min_in_sync)
+    }
+
+    /// Whether it waits for what the index holds, and takes that only.
+    pub fn is_draining(&self) -> bool {
+        self.role == Role::Draining
+    }
+
+    /// On how many of the in-sync copies everything below `end` is durable, and which.
+    pub fn durable_on(&self, context: &HostContext, end: Offset) -> Members {
+        let has = |peer| self.end_of(context, peer).is_some_and(|known| known >= end);
+        self.in_sync.filter(has)
+    }
+
+    /// Takes an event in; answers what to do.
+    pub fn handle(
+        &mut self,
+        context: &HostContext,
+        event: HostEvent,
+        now: MonoNs,
+    ) -> Vec<HostEffect> {
+        let mut effects = Vec::new();
+        let before = self.high_watermark;
+        match event {
+            HostEvent::Synced { end } => self.on_synced(end),
+            HostEvent::PositionsSynced { revision } => {
+                self.positions = self.positions.max(revision);
+            }
+            HostEvent::Trimmed { start } => self.log.trim(start.min(self.high_watermark)),
+            HostEvent::Join(peer, incarnation, join) => {
+                self.on_join(peer, incarnation, join, &mut effects);
+            }
+            HostEvent::Acked(peer, incarnation, ack) => {
+                self.on_acked(peer, incarnation, ack, &mut effects);
+            }
+            HostEvent::Gone(peer) => self.on_gone(peer, now),
+            HostEvent::Altered(answer) => self.on_altered(context, answer, &mut effects),
+            HostEvent::Record(record) => self.learn(context, &record, &mut effects),
+            HostEvent::Fenced(epoch) if epoch > self.epoch => self.step_down(&mut effects),
+            HostEvent::MinInSync(least) => self.min_in_sync = least,
+            HostEvent::Wake => self.wake_at = None,
+            HostEvent::Fenced(_) => {}
+        }
+        self.renew_followers(context, now);
+        self.settle(context, now, &mut effects);
+        assert!(self.high_watermark >= before, "the high watermark falls");
+        effects
+    }
+
+    fn on_synced(&mut self, end: Offset) {
+        if end > self.log.end() {
+            self.log.append(self.epoch, end);
+        }
+    }
+
+    fn on_join(
+        &mut self,
+        peer: PeerNo,
+        incarnation: Incarnation,
+        join: Join,
+        effects: &mut Vec<HostEffect>,
+    ) {
+        if join.known > self.epoch {
+            self.step_down(effects);
+        }
+        if self.is_deposed() || !self.replicas.contains(peer) {
+            effects.push(HostEffect::Refuse(peer));
+            return;
+        }
+        let follower = self.follower(peer);
+        if incarnation < follower.incarnation {
+            effects.push(HostEffect::Refuse(peer));
+            return;
+        }
+        // What it has acknowledged stays true, unless it is another process or has lost something.
+        let lost = follower.end.is_some_and(|end| join.end < end);
+        if incarnation > follower.incarnation || lost {
+            follower.end = None;
+            follower.positions = 0;
+        }
+        follower.incarnation = incarnation;
+        follower.gone = None;
+        let answer = JoinAnswer {
+            epoch: self.epoch,
+            common: self.log.common(join.last),
+            start: self.log.start(),
+            high_watermark: self.high_watermark,
+        };
+        effects.push(HostEffect::Answer(peer, answer));
+    }
+
+    fn on_acked(
+        &mut self,
+        peer: PeerNo,
+        incarnation: Incarnation,
+        ack: Ack,
+        effects: &mut Vec<HostEffect>,
+    ) {
+        let (epoch, end) = (self.epoch, self.log.end());
+        let known = self.followers.iter_mut().find(|f| f.peer == peer);
+        let Some(follower) = known.filter(|f| f.incarnation == incarnation) else {
+            return;
+        };
+        if ack.epoch != epoch {
+            return;
+        }
+        // It claims what it cannot have: nothing that it says is worth anything.
+        if ack.end > end {
+            follower.end = None;
+            effects.push(HostEffect::Refuse(peer));
+            return;
+        }
+        follower.end = follower.end.max(Some(ack.end));
+        follower.positions = follower.positions.max(ack.positions);
+    }
+
+    fn on_gone(&mut self, peer: PeerNo, now: MonoNs) {
+        if let Some(follower) = self.followers.iter_mut().find(|f| f.peer == peer) {
+            follower.gone = follower.gone.or(Some(now));
+        }
+    }
+
+    fn on_altered(
+        &mut self,
+        context: &HostContext,
+        answer: Altered,
+        effects: &mut Vec<HostEffect>,
+    ) {
+        self.asking = false;
+        match answer {
+            Altered::Applied(record) => self.learn(context, &record, effects),
+            Altered::Refused(record, why) => {
+                if why == Refusal::StaleEpoch {
+                    self.step_down(effects);
+                    return;
+                }
+                if let Refusal::StaleMember(stale) = why {
+                    let stale = self.followers.iter_mut().find(|f| f.peer == stale);
+                    stale.into_iter().for_each(|f| f.end = None);
+                }
+                // Nothing else that was proposed under this version can come any more.
+                if record.version == self.version && !self.unknown {
+                    self.pending = None;
+                }
+                self.learn(context, &record, effects);
+            }
+            Altered::Unknown if context.rules.keeps(Rule::KeepUnion) => {
+                self.unknown = true;
+            }
+            Altered::Unknown => self.pending = None,
+        }
+    }
+
+    /// Takes in the record. A version above the known one ends every proposal made under that: each
+    /// was applied and is in the record, or never will be.
+    fn learn(
+        &mut self,
+        context: &HostContext,
+        record: &Configuration,
+        effects: &mut Vec<HostEffect>,
+    ) {
+        if record.grant > self.epoch.grant {
+            self.step_down(effects);
+        }
+        if record.grant != self.epoch.grant || record.version <= self.version {
+            return;
+        }
+        assert_eq!(record.host, context.me, "a grant has one host");
+        self.version = record.version;
+        self.in_sync = record.in_sync;
+        self.pending = None;
+        self.unknown = false;
+        let leaving = self.replicas.filter(|peer| !record.replicas.contains(peer));
+        effects.extend(leaving.iter().map(HostEffect::Refuse));
+        self.followers.retain(|f| record.replicas.contains(f.peer));
+        self.replicas = record.replicas;
+        self.take_phase(record.phase, effects);
+        // Its copy is damaged (rule 10).
+        if record.acting_host().is_none() {
+            self.step_down(effects);
+        }
+    }
+
+    fn take_phase(&mut self, phase: Phase, effects: &mut Vec<HostEffect>) {
+        let role = match phase {
+            _ if self.is_deposed() => return,
+            Phase::HandingOver { to } => Role::HandingOver(to),
+            // The held messages come first.
+            Phase::Held => Role::Draining,
+            Phase::Serving | Phase::Offline => Role::Serving,
+        };
+        if role != self.role {
+            self.role = role;
+            effects.push(HostEffect::Pause(role != Role::Serving));
+        }
+    }
+
+    fn step_down(&mut self, effects: &mut Vec<HostEffect>) {
+        if !self.is_deposed() {
+            self.role = Role::Deposed;
+            effects.push(HostEffect::StepDown);
+        }
+    }
+
+    fn follower(&mut self, peer: PeerNo) -> &mut Follower {
+        let known = self.followers.iter().position(|f| f.peer == peer);
+        let at = known.unwrap_or_else(|| {
+            self.followers.push(Follower {
+                peer,
+                incarnation: 0,
+                end: None,
+                positions: 0,
+                gone: Some(MonoNs(0)),
+                lag: None,
+            });
+            self.followers.len() - 1
+        });
+        &mut self.followers[at]
+    }
+
+    /// Every other member of the set is watched, whether it has come or not; each one's lag is
+    /// brought up to date.
+    fn renew_followers(&mut self, context: &HostContext, now: MonoNs) {
+        for peer in self.in_sync.without(context.me).iter() {
+            if !self.followers.iter().any(|f| f.peer == peer) {
+                self.follower(peer).gone = Some(now);
+            }
+        }
+        let (end, positions) = (self.log.end(), self.positions);
+        for follower in &mut self.followers {
+            follower.renew_lag(end, positions, now);
+        }
+    }
+
+    /// What must have an append durably before it is acknowledged.
+    fn required(&self, context: &HostContext) -> Members {
+        let committed = self.in_sync.with(context.me);
+        match self.pending {
+            None => committed,
+            Some(_) if !context.rules.keeps(Rule::WaitForProposals) => committed,
+            Some(pending) if !context.rules.keeps(Rule::CommitShrinkFirst) => pending,
+            Some(pending) => committed.union(pending),
+        }
+    }
+
+    fn end_of(&self, context: &HostContext, peer: PeerNo) -> Option<Offset> {
+        if peer == context.me {
+            return Some(self.log.end());
+        }
+        let follower = self.followers.iter().find(|f| f.peer == peer)?;
+        follower.end
+    }
+
+    fn positions_of(&self, context: &HostContext, peer: PeerNo) -> u64 {
+        if peer == context.me {
+            return self.positions;
+        }
+        let follower = self.followers.iter().find(|f| f.peer == peer);
+        follower.map_or(0, |follower| follower.positions)
+    }
+
+    /// Draws the consequences of whatever was learned.
+    fn settle(&mut self, context: &HostContext, now: MonoNs, effects: &mut Vec<HostEffect>) {
+        if self.is_deposed() {
+            return;
+        }
+        self.advance(context, effects);
+        self.propose(context, now, effects);
+        self.hand_over(context, effects);
+        self.wake(context, now, effects);
+    }
+
+    fn advance(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
+        if self.in_sync.len() < usize::from(self.min_in_sync) {
+            return;
+        }
+        let required = self.required(context);
+        let ends = required.iter().map(|peer| self.end_of(context, peer));
+        // `None` is less than any offset: one that has not acknowledged holds all back.
+        if let Some(end) = ends
+            .min()
+            .flatten()
+            .filter(|end| *end > self.high_watermark)
+        {
+            self.high_watermark = end;
+            effects.push(HostEffect::HighWatermark(end));
+        }
+        let revisions = required.iter().map(|peer| self.positions_of(context, peer));
+        let revision = revisions.min().unwrap_or(0);
+        if revision > self.positions_committed {
+            self.positions_committed = revision;
+            effects.push(HostEffect::PositionsCommitted(revision));
+        }
+    }
+
+    /// The target of a hand-over is level. Said at every event until the record moves: saying it twice
+    /// does no harm, and saying it once may be lost.
+    fn hand_over(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
+        if let Role::HandingOver(to) = self.role {
+            let end = Some(self.log.end());
+            let level = self.in_sync.contains(to) && self.end_of(context, to) == end;
+            if level && self.positions_of(context, to) >= self.positions {
+                effects.push(HostEffect::Level(to));
+            }
+        }
+    }
+
+    fn propose(&mut self, context: &HostContext, now: MonoNs, effects: &mut Vec<HostEffect>) {
+        if self.asking {
+            return;
+        }
+        let members = self.wished(context, now);
+        // After an unknown outcome the same set, proposed again, settles it: whether it is applied or
+        // refused, the version tells what became of the earlier one.
+        if members == self.in_sync && !self.unknown {
+            return;
+        }
+        let pending = self.pending.unwrap_or(members).union(members);
+        let mut incarnations = [0; COPIES];
+        for (peer, incarnation) in members.iter().zip(&mut incarnations) {
+            let added = !self.in_sync.contains(peer);
+            *incarnation = self.incarnation_of(peer).filter(|_| added).unwrap_or(0);
+        }
+        self.pending = Some(pending);
+        self.asking = true;
+        effects.push(HostEffect::Propose(AlterInSync {
+            from: context.me,
+            epoch: self.epoch,
+            version: self.version,
+            members,
+            incarnations,
+        }));
+    }
+
+    /// The set without those that lag and with those that have caught up.
+    fn wished(&self, context: &HostContext, now: MonoNs) -> Members {
+        let lagging = |peer| {
+            let follower = self.followers.iter().find(|f| f.peer == peer);
+            follower.is_some_and(|f| f.lags(context.lag, now))
+        };
+        let kept = self.in_sync.filter(|peer| !lagging(peer));
+        let coming = self.followers.iter().filter(|f| self.may_join(context, f));
+        let room = COPIES - self.in_sync.len();
+        let coming = coming.take(room).map(|f| f.peer);
+        kept.iter().chain(coming).collect()
+    }
+
+    /// Rule 4: a member must have everything that may be committed. What was committed before this
+    /// epoch lies below its start, whatever this host knows of the high watermark.
+    fn may_join(&self, context: &HostContext, follower: &Follower) -> bool {
+        let least = self.high_watermark.max(self.began);
+        let has = !context.rules.keeps(Rule::GrowWhenCaughtUp)
+            || (follower.end.is_some_and(|end| end >= least)
+                && follower.positions >= self.positions_committed.max(1));
+        has && follower.gone.is_none() && !self.in_sync.contains(follower.peer)
+    }
+
+    fn incarnation_of(&self, peer: PeerNo) -> Option<Incarnation> {
+        let follower = self.followers.iter().find(|f| f.peer == peer);
+        follower.map(|f| f.incarnation)
+    }
+
+    /// Asks to be woken when the next member's patience ends, or to settle an unknown outcome.
+    fn wake(&mut self, context: &HostContext, now: MonoNs, effects: &mut Vec<HostEffect>) {
+        if self.asking {
+            return;
+        }
+        let members = self
+            .followers
+            .iter()
+            .filter(|f| self.in_sync.contains(f.peer));
+        let due = members.filter_map(|f| Some(f.lag?.since.plus(context.lag)));
+        let retry = self.unknown.then(|| now.plus(context.lag));
+        let due = due.chain(retry).min();
+        if let Some(due) = due.filter(|due| self.wake_at.is_none_or(|armed| *due < armed)) {
+            self.wake_at = Some(due);
+            effects.push(HostEffect::WakeAt(due));
+        }
+    }
+}
+
+impl Follower {
+    /// A follower is late when it does not reach within the lag what its host had when it fell behind.
+    /// One whose stream is broken is late since then: its first missing append need not wait again.
+    fn renew_lag(&mut self, end: Offset, positions: u64, now: MonoNs) {
+        let has = |end, positions| self.end >= Some(end) && self.positions >= positions;
+        if has(end, positions) {
+            self.lag = None;
+            return;
+        }
+        match self.lag {
+            Some(lag) if !has(lag.end, lag.positions) => {}
+            _ => {
+                let since = self.gone.unwrap_or(now);
+                self.lag = Some(Lag {
+                    since,
+                    end,
+                    positions,
+                });
+            }
+        }
+    }
+
+    fn lags(&self, patience: Duration, now: MonoNs) -> bool {
+        self.lag.is_some_and(|lag| now.since(lag.since) >= patience)
+    }
+}

@@ -1,0 +1,396 @@
+//! The machines by their exact effects, and a pair of peers with very many topics.
+
+use super::configuration::{AlterInSync, Altered, Configuration, Phase, Refusal};
+use super::epochs::TopicLog;
+use super::following::{Entry, Following, FollowingEffect};
+use super::host::{Ack, HostContext, HostEffect, HostEvent, HostTopic, Join, JoinAnswer};
+use super::hosting::{Down, Hosting, HostingEffect, Up};
+use super::members::{Members, PeerNo};
+use super::replica::{ReplicaEffect, ReplicaEvent, ReplicaTopic, may_host};
+use super::rules::Rules;
+use crate::types::{Epoch, MonoNs, Offset, TopicId};
+
+const A: PeerNo = PeerNo(1);
+const B: PeerNo = PeerNo(2);
+const START: MonoNs = MonoNs(0);
+
+fn epoch(grant: u32) -> Epoch {
+    Epoch {
+        grant,
+        incarnation: 5,
+    }
+}
+
+fn ms(ms: u64) -> MonoNs {
+    MonoNs(ms * 1_000_000)
+}
+
+fn record(in_sync: &[PeerNo]) -> Configuration {
+    Configuration {
+        in_sync: in_sync.iter().copied().collect(),
+        replicas: [A, B].into_iter().collect(),
+        ..Configuration::created(A)
+    }
+}
+
+fn context() -> HostContext {
+    HostContext::new(A)
+}
+
+/// A host whose log was empty when it began.
+fn host(in_sync: &[PeerNo], least: u8) -> HostTopic {
+    let log = TopicLog::default();
+    let record = record(in_sync);
+    let (topic, _) = HostTopic::begin(
+        &context(),
+        epoch(1),
+        log,
+        Offset::FIRST,
+        &record,
+        least,
+        START,
+    );
+    topic
+}
+
+fn give(topic: &mut HostTopic, event: HostEvent, now: MonoNs) -> Vec<HostEffect> {
+    topic.handle(&context(), event, now)
+}
+
+fn join(topic: &mut HostTopic) {
+    let join = Join {
+        known: epoch(1),
+        last: None,
+        end: Offset::FIRST,
+    };
+    let effects = give(topic, HostEvent::Join(B, 3, join), START);
+    assert!(matches!(effects[0], HostEffect::Answer(B, _)));
+}
+
+fn acked(end: u64) -> HostEvent {
+    let ack = Ack {
+        epoch: epoch(1),
+        end: Offset(end),
+        positions: 1,
+    };
+    HostEvent::Acked(B, 3, ack)
+}
+
+fn synced(end: u64) -> HostEvent {
+    HostEvent::Synced { end: Offset(end) }
+}
+
+fn watermark(effects: &[HostEffect]) -> Option<u64> {
+    effects.iter().find_map(|effect| match effect {
+        HostEffect::HighWatermark(end) => Some(end.0),
+        _ => None,
+    })
+}
+
+fn proposed(effects: &[HostEffect]) -> Option<AlterInSync> {
+    effects.iter().find_map(|effect| match effect {
+        HostEffect::Propose(proposal) => Some(*proposal),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_append_waits_for_every_member() {
+    let mut topic = host(&[A, B], 1);
+    join(&mut topic);
+    assert_eq!(watermark(&give(&mut topic, synced(4), START)), None);
+    assert_eq!(watermark(&give(&mut topic, acked(3), START)), Some(3));
+    assert_eq!(topic.durable_on(&context(), Offset(4)), Members::one(A));
+    assert_eq!(watermark(&give(&mut topic, acked(4), START)), Some(4));
+    let stale = Ack {
+        epoch: epoch(0),
+        end: Offset(9),
+        positions: 9,
+    };
+    assert_eq!(give(&mut topic, HostEvent::Acked(B, 3, stale), START), []);
+    let refused = give(&mut topic, acked(9), START);
+    assert_eq!(refused[0], HostEffect::Refuse(B), "beyond the host's end");
+}
+
+#[test]
+fn a_laggard_is_dropped_only_when_the_index_has_said_so() {
+    let mut topic = host(&[A, B], 1);
+    join(&mut topic);
+    give(&mut topic, acked(1), START);
+    assert_eq!(give(&mut topic, synced(2), ms(100)), []);
+    // It was to be woken already, for B had not come when the epoch began.
+    let effects = give(&mut topic, HostEvent::Wake, ms(1_000));
+    assert_eq!(effects, [HostEffect::WakeAt(ms(1_100))]);
+    assert_eq!(
+        proposed(&give(&mut topic, HostEvent::Wake, ms(1_099))),
+        None
+    );
+    let proposal = proposed(&give(&mut topic, HostEvent::Wake, ms(1_100))).unwrap();
+    assert_eq!(proposal.members, Members::one(A));
+    let unknown = HostEvent::Altered(Altered::Unknown);
+    let again = proposed(&give(&mut topic, unknown, ms(1_200))).unwrap();
+    assert_eq!(again.version, 1, "it settles the first one");
+    let mut shrunk = record(&[A]);
+    shrunk.version = 2;
+    let refused = Altered::Refused(shrunk, Refusal::StaleVersion);
+    let effects = give(&mut topic, HostEvent::Altered(refused), ms(1_300));
+    assert_eq!(watermark(&effects), Some(2), "the first had been applied");
+}
+
+#[test]
+fn growth_is_waited_for_from_the_moment_it_is_asked() {
+    let mut topic = host(&[A], 1);
+    assert_eq!(watermark(&give(&mut topic, synced(3), START)), Some(3));
+    join(&mut topic);
+    assert_eq!(proposed(&give(&mut topic, acked(2), START)), None);
+    let proposal = proposed(&give(&mut topic, acked(3), START)).unwrap();
+    assert_eq!(proposal.members.as_slice(), [A, B]);
+    assert_eq!(proposal.incarnations[1], 3);
+    assert_eq!(watermark(&give(&mut topic, synced(4), START)), None);
+    let why = Refusal::StaleMember(B);
+    let refused = HostEvent::Altered(Altered::Refused(record(&[A]), why));
+    assert_eq!(watermark(&give(&mut topic, refused, START)), Some(4));
+}
+
+#[test]
+fn too_small_a_set_acknowledges_nothing() {
+    let mut topic = host(&[A], 2);
+    assert!(!topic.takes_appends());
+    assert_eq!(watermark(&give(&mut topic, synced(3), START)), None);
+    let effects = give(&mut topic, HostEvent::MinInSync(1), START);
+    assert_eq!(watermark(&effects), Some(3));
+}
+
+#[test]
+fn a_hand_over_pauses_and_says_when_the_target_is_level() {
+    let mut topic = host(&[A, B], 1);
+    join(&mut topic);
+    give(&mut topic, synced(3), START);
+    let handing = Configuration {
+        phase: Phase::HandingOver { to: B },
+        version: 2,
+        ..record(&[A, B])
+    };
+    let effects = give(&mut topic, HostEvent::Record(handing), START);
+    assert_eq!(effects, [HostEffect::Pause(true)]);
+    assert!(give(&mut topic, acked(3), START).contains(&HostEffect::Level(B)));
+    let moved = Configuration {
+        host: B,
+        grant: 2,
+        version: 3,
+        ..record(&[A, B])
+    };
+    let effects = give(&mut topic, HostEvent::Record(moved), START);
+    assert_eq!(effects, [HostEffect::StepDown]);
+    assert_eq!(give(&mut topic, acked(3), ms(9_000)), []);
+}
+
+fn answer(grant: u32, common: Option<(Epoch, Offset)>) -> ReplicaEvent {
+    ReplicaEvent::Answered(JoinAnswer {
+        epoch: epoch(grant),
+        common,
+        start: Offset::FIRST,
+        high_watermark: Offset::FIRST,
+    })
+}
+
+fn replica(parts: &[(u32, u64)]) -> ReplicaTopic {
+    let mut log = TopicLog::default();
+    for &(grant, end) in parts {
+        log.append(epoch(grant), Offset(end));
+    }
+    ReplicaTopic::new(log, Epoch::default(), Offset::FIRST)
+}
+
+fn open(topic: &mut ReplicaTopic, grant: u32) -> Vec<ReplicaEffect> {
+    topic.handle(Rules::ALL, ReplicaEvent::Open { grant })
+}
+
+#[test]
+fn a_replica_writes_the_epoch_then_the_cut_then_acknowledges() {
+    let mut topic = replica(&[(1, 4), (2, 7)]);
+    let asked = Join {
+        known: epoch(2),
+        last: Some(epoch(2)),
+        end: Offset(7),
+    };
+    assert_eq!(open(&mut topic, 3), [ReplicaEffect::Ask(asked)]);
+    let effects = topic.handle(Rules::ALL, answer(3, Some((epoch(1), Offset(3)))));
+    let ack = Ack {
+        epoch: epoch(3),
+        end: Offset(3),
+        positions: 0,
+    };
+    let due = [
+        ReplicaEffect::Persist(epoch(3)),
+        ReplicaEffect::Truncate { to: Offset(3) },
+        ReplicaEffect::Ack(ack),
+    ];
+    assert_eq!(effects, due);
+    let gap = ReplicaEvent::Batch {
+        base: Offset(4),
+        end: Offset(5),
+        epoch: epoch(3),
+    };
+    assert_eq!(topic.handle(Rules::ALL, gap), [ReplicaEffect::Reopen]);
+}
+
+#[test]
+fn a_lower_epoch_is_refused() {
+    let mut topic = replica(&[(2, 4)]);
+    let refuses = [ReplicaEffect::Refuse(epoch(2))];
+    assert_eq!(open(&mut topic, 1), refuses);
+    open(&mut topic, 2);
+    assert_eq!(topic.handle(Rules::ALL, answer(1, None)), refuses);
+    assert!(may_host(epoch(2), 0, epoch(3)));
+    assert!(may_host(epoch(2), 2, epoch(2)));
+    assert!(!may_host(epoch(2), 1, epoch(2)), "another's grant");
+}
+
+#[test]
+fn what_is_committed_is_not_cut_but_the_copy_leaves() {
+    let mut topic = replica(&[(1, 5)]);
+    open(&mut topic, 1);
+    topic.handle(Rules::ALL, answer(1, Some((epoch(1), Offset(5)))));
+    let told = ReplicaEvent::Watermark {
+        high_watermark: Offset(5),
+        start: Offset::FIRST,
+    };
+    topic.handle(Rules::ALL, told);
+    topic.handle(Rules::ALL, ReplicaEvent::Closed);
+    open(&mut topic, 1);
+    let effects = topic.handle(Rules::ALL, answer(1, Some((epoch(1), Offset(3)))));
+    assert_eq!(effects, [ReplicaEffect::Leave]);
+    assert_eq!(open(&mut topic, 1), [], "not before the index has answered");
+    let effects = topic.handle(Rules::ALL, ReplicaEvent::Left);
+    let start = Offset::FIRST;
+    assert_eq!(effects[0], ReplicaEffect::Reset { start });
+}
+
+#[test]
+fn a_new_replica_of_a_trimmed_topic_fetches_the_dedupe_table_first() {
+    let mut topic = replica(&[]);
+    open(&mut topic, 1);
+    let trimmed = JoinAnswer {
+        epoch: epoch(1),
+        common: None,
+        start: Offset(8),
+        high_watermark: Offset(9),
+    };
+    let start = Offset(8);
+    let effects = topic.handle(Rules::ALL, ReplicaEvent::Answered(trimmed));
+    let due = [
+        ReplicaEffect::Persist(epoch(1)),
+        ReplicaEffect::Reset { start },
+        ReplicaEffect::FetchDedupe,
+    ];
+    assert_eq!(effects, due);
+    let effects = topic.handle(Rules::ALL, ReplicaEvent::Dedupe);
+    assert!(matches!(effects[..], [ReplicaEffect::Ack(ack)] if ack.end == start));
+}
+
+fn id(n: u32) -> TopicId {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&n.to_le_bytes());
+    TopicId(bytes)
+}
+
+/// What goes up and down between two peers until nobody says anything more; the journal syncs at once.
+fn talk(
+    hosting: &mut Hosting,
+    following: &mut Following,
+    effects: Vec<FollowingEffect>,
+) -> Vec<HostingEffect> {
+    let mut up = effects;
+    let mut out = Vec::new();
+    while !up.is_empty() {
+        let mut down = Vec::new();
+        for effect in up {
+            if let FollowingEffect::Send(to, frame) = effect {
+                assert_eq!(to, A);
+                down.extend(hosting.frame(B, frame, START));
+            }
+        }
+        up = Vec::new();
+        for effect in down {
+            match effect {
+                HostingEffect::Send(B, frame) => up.extend(following.frame(A, frame)),
+                HostingEffect::Serve(B, slot, ..) => up.extend(following.positions(A, slot, 1)),
+                other => out.push(other),
+            }
+        }
+        up.extend(following.synced(following.written()));
+    }
+    out
+}
+
+#[test]
+fn a_hundred_thousand_topics_of_two_peers() {
+    const TOPICS: u32 = 100_000;
+    let mut hosting = Hosting::new(context());
+    let mut following = Following::new(Rules::ALL);
+    for n in 0..TOPICS {
+        let (log, first) = (TopicLog::default(), Offset::FIRST);
+        hosting.begin(id(n), epoch(1), log, first, &record(&[A]), 1, START);
+        following.follow(id(n), A, 1, || {
+            (TopicLog::default(), Epoch::default(), first)
+        });
+    }
+    hosting.opened(B, 3, START);
+    let joins = following.opened(A);
+    let mut proposals = 0;
+    for effect in talk(&mut hosting, &mut following, joins) {
+        if let HostingEffect::Propose(topic, proposal) = effect {
+            proposals += 1;
+            let record = super::manager::alter(
+                &record(&[A]),
+                &proposal,
+                |peer| {
+                    if peer == A { 5 } else { 3 }
+                },
+                Rules::ALL,
+            );
+            let applied = Altered::Applied(record.unwrap());
+            hosting.altered(topic, applied, START);
+        }
+    }
+    assert_eq!(proposals, TOPICS);
+    assert_eq!(hosting.wake_at(), None, "nobody lags");
+
+    // Three topics move: three batches, one frame of acknowledgements, one of watermarks.
+    let moved: Vec<_> = (7..10).map(|n| (id(n), Offset(2))).collect();
+    assert_eq!(hosting.synced(&moved, START), []);
+    let mut written = 0;
+    for n in 7..10 {
+        let slot = following.slot_of(id(n)).unwrap();
+        let effects = following.batch(A, slot, Offset(1), Offset(2), epoch(1));
+        written += effects.len();
+        assert!(matches!(
+            effects[..],
+            [FollowingEffect::Journal(_, _, Entry::Batch)]
+        ));
+    }
+    assert_eq!(written, 3);
+    let acks = following.synced(following.written());
+    let [FollowingEffect::Send(A, Up::Acks(ends))] = &acks[..] else {
+        panic!("{acks:?}");
+    };
+    assert_eq!(ends.len(), 3);
+    let effects = hosting.frame(B, Up::Acks(ends.clone()), START);
+    let frames = effects.iter().filter_map(|effect| match effect {
+        HostingEffect::Send(B, Down::Watermarks(moved)) => Some(moved.len()),
+        _ => None,
+    });
+    assert_eq!(frames.collect::<Vec<_>>(), [3]);
+    let committed = |effect: &&HostingEffect| matches!(effect, HostingEffect::Committed(..));
+    assert_eq!(effects.iter().filter(committed).count(), 3);
+}
+
+#[test]
+fn sizes() {
+    let (hosted, replicated) = (size_of::<HostTopic>(), size_of::<ReplicaTopic>());
+    println!("a hosted topic takes {hosted} bytes, a replicated one {replicated}");
+    assert!(hosted <= 240);
+    assert!(replicated <= 80);
+    assert!(size_of::<Members>() <= 32);
+}

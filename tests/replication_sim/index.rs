@@ -1,0 +1,402 @@
+//! The simulated index, publishers and reader; what goes wrong; and the verdict.
+
+use waypost::replication::configuration::Altered;
+use waypost::replication::manager::{self, Candidate, Standing, Step};
+use waypost::replication::members::PeerNo;
+use waypost::replication::rules::Rule;
+use waypost::types::Epoch;
+
+use super::net::{CLIENT, Event, INDEX, MS, Msg, Topic};
+use super::peer::id;
+use super::world::{MESSAGES, PEERS, TOPICS, WAIT, World, name, sent};
+
+impl World {
+    // ---- the index ----
+
+    pub fn index_tick(&mut self) {
+        let now = self.clock.now;
+        self.clock.after(100 * MS, Event::IndexTick);
+        if !self.index_up {
+            return;
+        }
+        let late = now - self.last_tick > 500 * MS;
+        self.last_tick = now;
+        for fact in &mut self.facts {
+            if late {
+                fact.heard = now;
+            } else if fact.live && now - fact.heard > WAIT {
+                fact.live = false;
+            }
+        }
+        for topic in 1..=TOPICS {
+            self.stand(topic);
+            self.place(topic);
+            self.move_on(topic);
+        }
+        if (now / (100 * MS)).is_multiple_of(5) {
+            (1..=TOPICS).for_each(|topic| self.assign(topic));
+        }
+    }
+
+    fn stand(&mut self, topic: Topic) {
+        let facts = &self.facts;
+        let standing = |peer: PeerNo| Standing {
+            live: facts[peer.0 as usize].live,
+            load: 0,
+        };
+        // Nobody has been heard of yet.
+        if self.clock.now < WAIT && facts.iter().any(|fact| !fact.live) {
+            return;
+        }
+        if let Some(record) = manager::stand(&self.records[&topic], standing, self.care.rules) {
+            self.records.insert(topic, record);
+            self.assign(topic);
+        }
+    }
+
+    fn place(&mut self, topic: Topic) {
+        let candidates = (0..PEERS).map(|peer| Candidate {
+            peer: PeerNo(peer),
+            live: self.facts[peer as usize].live,
+            willing: true,
+            subscribed: false,
+            load: 0,
+        });
+        let candidates: Vec<Candidate> = candidates.collect();
+        let record = &self.records[&topic];
+        if record.replicas.len() >= self.copies {
+            return;
+        }
+        let chosen = manager::choose_replicas(record, self.copies, &candidates);
+        if let Some(record) = manager::with_replicas(record, chosen.union(record.replicas)) {
+            self.records.insert(topic, record);
+            self.assign(topic);
+        }
+    }
+
+    fn assign(&mut self, topic: Topic) {
+        for to in 0..PEERS {
+            let fact = &self.facts[to as usize];
+            if fact.live {
+                let msg = Msg::Assign {
+                    to,
+                    boot: fact.boot,
+                    topic,
+                    record: self.records[&topic],
+                };
+                self.clock.send(INDEX, to, msg);
+            }
+        }
+    }
+
+    pub fn at_index(&mut self, msg: Msg) {
+        let now = self.clock.now;
+        match msg {
+            Msg::Open {
+                peer,
+                boot,
+                storage,
+                brought,
+            } => self.open(peer, boot, storage, brought),
+            Msg::Beat { peer, boot } => {
+                let fact = &mut self.facts[peer as usize];
+                if fact.boot == boot {
+                    fact.live = true;
+                    fact.heard = now;
+                }
+            }
+            Msg::Alter {
+                topic,
+                serial,
+                boot,
+                proposal,
+            } => {
+                let facts = &self.facts;
+                let incarnation = |peer: PeerNo| facts[peer.0 as usize].incarnation;
+                let record = self.records[&topic];
+                let answer = match manager::alter(&record, &proposal, incarnation, self.care.rules)
+                {
+                    Ok(record) => {
+                        self.records.insert(topic, record);
+                        Altered::Applied(record)
+                    }
+                    Err(why) => Altered::Refused(record, why),
+                };
+                let to = proposal.from.0;
+                let msg = Msg::Altered {
+                    to,
+                    boot,
+                    topic,
+                    serial,
+                    answer,
+                };
+                self.clock.send(INDEX, to, msg);
+            }
+            Msg::Level { topic, epoch, to } => self.take_over(topic, epoch, PeerNo(to)),
+            Msg::Leave { topic, peer, boot } if self.facts[peer as usize].boot == boot => {
+                let record = manager::drop_copy(&self.records[&topic], PeerNo(peer));
+                if let Some(record) = record {
+                    self.records.insert(topic, record);
+                }
+                self.clock.send(
+                    INDEX,
+                    peer,
+                    Msg::Left {
+                        to: peer,
+                        boot,
+                        topic,
+                    },
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn take_over(&mut self, topic: Topic, epoch: Epoch, to: PeerNo) {
+        let record = self.records[&topic];
+        let current = Epoch {
+            grant: record.grant,
+            incarnation: self.facts[record.host.0 as usize].incarnation,
+        };
+        if let Some(record) = manager::taken_over(&record, epoch, current, to) {
+            self.clock.faults.moved += 1;
+            self.records.insert(topic, record);
+            self.assign(topic);
+        }
+    }
+
+    /// Goes on with a move that somebody wished for.
+    fn move_on(&mut self, topic: Topic) {
+        let Some(&to) = self.wishes.get(&topic) else {
+            return;
+        };
+        match manager::next_step(&self.records[&topic], PeerNo(to)) {
+            Step::Change(record) => {
+                self.records.insert(topic, record);
+                self.assign(topic);
+            }
+            Step::Wait => {}
+            Step::Done | Step::Refused => drop(self.wishes.remove(&topic)),
+        }
+    }
+
+    fn open(&mut self, peer: u32, boot: u64, storage: u64, brought: u32) {
+        let rules = self.care.rules;
+        let fact = &mut self.facts[peer as usize];
+        // An older process' word that comes late; boots count up here.
+        if boot < fact.boot {
+            return;
+        }
+        let same = fact.boot == boot;
+        let moved = fact.storage.is_some_and(|known| known != storage);
+        fact.incarnation = manager::next_incarnation(fact.incarnation, brought, same, rules).max(1);
+        fact.boot = boot;
+        fact.storage = Some(storage);
+        fact.live = true;
+        fact.heard = self.clock.now;
+        let incarnation = fact.incarnation;
+        if moved && rules.keeps(Rule::WipedLeavesSets) {
+            for topic in 1..=TOPICS {
+                let record = manager::drop_copy(&self.records[&topic], PeerNo(peer));
+                // A shrink to that peer alone was on its way when the disk was lost.
+                if record.is_some_and(|record| record.in_sync.is_empty()) {
+                    self.given_up.push(topic);
+                }
+                record.and_then(|record| self.records.insert(topic, record));
+            }
+        }
+        let msg = Msg::Opened {
+            to: peer,
+            boot,
+            incarnation,
+        };
+        self.clock.send(INDEX, peer, msg);
+    }
+
+    // ---- clients ----
+
+    pub fn publish(&mut self, no: u8) {
+        let publisher = &mut self.publishers[usize::from(no)];
+        if publisher.acked && publisher.number == MESSAGES {
+            return;
+        }
+        let topic = no % TOPICS + 1;
+        if publisher.acked {
+            publisher.acked = false;
+            publisher.number += 1;
+            let message = sent((no, publisher.number));
+            self.history.sent(&name(topic), message);
+        }
+        let to = self.records[&topic].host.0;
+        let body = (no, self.publishers[usize::from(no)].number);
+        self.clock.send(CLIENT, to, Msg::Append { to, topic, body });
+        let pause = self.clock.between(20 * MS, 400 * MS);
+        self.clock.after(pause, Event::Publish(no));
+    }
+
+    /// Looks at what each host shows to readers.
+    pub fn read(&mut self) -> Result<(), String> {
+        for peer in self.peers.iter().filter(|peer| peer.up) {
+            for topic in 1..=TOPICS {
+                let Some(hosted) = peer.hosting.topic(id(topic)) else {
+                    continue;
+                };
+                let shown = hosted.high_watermark().0 as usize - 1;
+                for (at, (_, body)) in peer.disk[&topic].log[..shown].iter().enumerate() {
+                    self.history
+                        .observed(&name(topic), at as u64 + 1, sent(*body))?;
+                }
+            }
+        }
+        self.clock.after(100 * MS, Event::Read);
+        Ok(())
+    }
+
+    // ---- what goes wrong ----
+
+    pub fn fault(&mut self) {
+        if self.quiet {
+            return;
+        }
+        self.clock.lossy = true;
+        let pause = self.clock.between(100 * MS, 1_500 * MS);
+        self.clock.after(pause, Event::Fault);
+        let no = self.clock.between(0, u64::from(PEERS) - 1) as u32;
+        match self.clock.between(0, 10) {
+            0..=2 if self.peers[no as usize].up => {
+                self.clock.faults.crashes += 1;
+                let torn = self.clock.chance(50);
+                self.crash(no, torn);
+            }
+            3 if self.may_wipe(no) => {
+                self.wiped = true;
+                self.clock.faults.wipes += 1;
+                self.crash(no, false);
+                let storage = self.clock.number() + 100;
+                self.peers[no as usize].wipe(storage);
+            }
+            4 => {
+                self.clock.faults.pauses += 1;
+                let pause = self.clock.between(100 * MS, 4_000 * MS);
+                self.peers[no as usize].paused_until = self.clock.now + pause;
+            }
+            5 | 6 => self.cut(no),
+            7 => {
+                self.clock.faults.index_restarts += 1;
+                self.index_up = !self.index_up;
+            }
+            9 => {
+                self.clock.faults.moves += 1;
+                let topic = self.clock.between(1, u64::from(TOPICS)) as Topic;
+                self.wishes.insert(topic, no);
+            }
+            8 => {
+                self.clock.faults.full += 1;
+                let peer = &mut self.peers[no as usize];
+                peer.full = !peer.full;
+            }
+            _ => {
+                if let Some(conn) = self.streams.keys().next().copied() {
+                    self.break_stream(conn);
+                }
+            }
+        }
+    }
+
+    /// A one-way partition.
+    fn cut(&mut self, no: u32) {
+        self.clock.faults.partitions += 1;
+        let cut = self.clock.number();
+        let other = match self.clock.between(0, 4) {
+            0 => INDEX,
+            1 => CLIENT,
+            n => (no + n as u32 % (PEERS - 1) + 1) % PEERS,
+        };
+        let (from, to) = match self.clock.chance(50) {
+            true => (no, other),
+            false => (other, no),
+        };
+        self.clock.cuts.push((cut, from, to));
+        let heals = self.clock.between(200 * MS, 5_000 * MS);
+        self.clock.after(heals, Event::Heal(cut));
+    }
+
+    /// A disk may be lost when nothing rests on it alone: what is promised is no more.
+    fn may_wipe(&self, no: u32) -> bool {
+        let elsewhere = |topic: Topic| {
+            let in_sync = self.records[&topic].in_sync;
+            !in_sync.without(PeerNo(no)).is_empty() && in_sync.len() > 1
+                || !in_sync.contains(PeerNo(no))
+        };
+        self.peers[no as usize].up && !self.wiped && (1..=TOPICS).all(elsewhere)
+    }
+
+    pub fn calm(&mut self) {
+        self.quiet = true;
+        self.clock.lossy = false;
+        self.clock.cuts.clear();
+        self.index_up = true;
+        for peer in &mut self.peers {
+            peer.full = false;
+            peer.paused_until = 0;
+        }
+        (0..PEERS).for_each(|no| self.start(no));
+    }
+
+    // ---- the verdict ----
+
+    pub fn verdict(&mut self) -> Result<(), String> {
+        self.read()?;
+        for topic in (1..=TOPICS).filter(|topic| !self.given_up.contains(topic)) {
+            let record = self.records[&topic];
+            let host = &self.peers[record.host.0 as usize];
+            let hosted = host.hosting.topic(id(topic));
+            let hosted = hosted.ok_or_else(|| format!("T{topic} has no host: {record:?}"))?;
+            let shown = hosted.high_watermark().0 as usize - 1;
+            let log = &host.disk[&topic].log;
+            let read = log[..shown].iter().zip(1..);
+            let read: Vec<_> = read
+                .map(|((_, body), at)| (at, sent(*body).body().into_bytes()))
+                .collect();
+            self.history.check(&name(topic), &read)?;
+            let copies = record.in_sync.iter().map(|peer| {
+                let copy = self.peers[peer.0 as usize].disk.get(&topic);
+                let log = copy.map(|copy| copy.log.clone()).unwrap_or_default();
+                (format!("peer {}", peer.0), log)
+            });
+            super::history::equal_copies(&name(topic), copies)?;
+            if record.in_sync.len() < self.copies {
+                return Err(format!(
+                    "T{topic} has not come back to its copies: {record:?}
+{}",
+                    self.told(topic)
+                ));
+            }
+        }
+        let stuck = self
+            .publishers
+            .iter()
+            .position(|p| !p.acked || p.number < MESSAGES)
+            .filter(|_| self.given_up.is_empty());
+        stuck.map_or(Ok(()), |no| Err(format!("publisher {no} got no answer")))
+    }
+
+    /// What each peer thinks of a topic.
+    fn told(&self, topic: Topic) -> String {
+        let peers = self.peers.iter().map(|peer| {
+            format!(
+                "peer {}: up {} incarnation {} heard {:?}\n  hosts {:?}\n  follows {:?} {:?} streams {:?} {:?}\n",
+                peer.no,
+                peer.up,
+                peer.incarnation,
+                peer.heard.get(&topic),
+                peer.hosting.topic(id(topic)),
+                peer.following.host_of(id(topic)),
+                peer.following.topic(id(topic)),
+                peer.out,
+                peer.inward,
+            )
+        });
+        peers.collect()
+    }
+}

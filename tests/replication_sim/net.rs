@@ -1,0 +1,302 @@
+//! Virtual time, and what travels: each stream keeps its order; what goes to and from the index is
+//! delayed, lost, doubled and overtaken.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use waypost::replication::configuration::{AlterInSync, Altered, Configuration};
+use waypost::replication::hosting::{Down, SlotNo, Up};
+use waypost::types::{Epoch, Offset};
+
+/// Microseconds.
+pub type Time = u64;
+pub const MS: Time = 1_000;
+
+/// A message: who sent it, and the how-manieth of that sender's to the topic it is.
+pub type Body = (u8, u64);
+pub type Topic = u8;
+pub type Node = u32;
+
+#[derive(Debug, Clone)]
+pub enum Msg {
+    // to the index
+    Open {
+        peer: Node,
+        boot: u64,
+        storage: u64,
+        brought: u32,
+    },
+    Beat {
+        peer: Node,
+        boot: u64,
+    },
+    Alter {
+        topic: Topic,
+        serial: u64,
+        boot: u64,
+        proposal: AlterInSync,
+    },
+    /// A host's target of a hand-over is level.
+    Level {
+        topic: Topic,
+        epoch: Epoch,
+        to: Node,
+    },
+    Leave {
+        topic: Topic,
+        peer: Node,
+        boot: u64,
+    },
+    // to a peer, from the index
+    Opened {
+        to: Node,
+        boot: u64,
+        incarnation: u32,
+    },
+    Assign {
+        to: Node,
+        boot: u64,
+        topic: Topic,
+        record: Configuration,
+    },
+    Altered {
+        to: Node,
+        boot: u64,
+        topic: Topic,
+        serial: u64,
+        answer: Altered,
+    },
+    Left {
+        to: Node,
+        boot: u64,
+        topic: Topic,
+    },
+    // on a stream between two peers
+    Up {
+        conn: u64,
+        frame: Up,
+    },
+    Down {
+        conn: u64,
+        frame: Down,
+    },
+    Batch {
+        conn: u64,
+        slot: SlotNo,
+        base: Offset,
+        epoch: Epoch,
+        body: Body,
+    },
+    Positions {
+        conn: u64,
+        slot: SlotNo,
+    },
+    // of publishers
+    Append {
+        to: Node,
+        topic: Topic,
+        body: Body,
+    },
+    Acked {
+        topic: Topic,
+        body: Body,
+        offset: Offset,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Arrives; or, of what goes over a stream, sets off.
+    Deliver(Msg),
+    /// A frame of this stream arrives; 0: at the host, 1: at the replica.
+    Arrive(u64, usize, Msg),
+    PeerTick(Node, u64),
+    IndexTick,
+    Synced(Node, u64, usize),
+    Publish(u8),
+    Read,
+    Fault,
+    Start(Node),
+    Heal(u64),
+    Quiet,
+}
+
+/// What was done to a run.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Faults {
+    pub crashes: u64,
+    pub torn: u64,
+    pub failed_syncs: u64,
+    pub wipes: u64,
+    pub full: u64,
+    pub pauses: u64,
+    pub partitions: u64,
+    pub dropped: u64,
+    pub doubled: u64,
+    pub index_restarts: u64,
+    pub broken_streams: u64,
+    /// Hand-overs that were wished for, and those that came about.
+    pub moves: u64,
+    pub moved: u64,
+}
+
+impl Faults {
+    pub fn total(&self) -> u64 {
+        let Faults {
+            crashes,
+            torn,
+            failed_syncs,
+            wipes,
+            full,
+            pauses,
+            partitions,
+            dropped,
+            doubled,
+            index_restarts,
+            broken_streams,
+            moves,
+            moved: _,
+        } = *self;
+        crashes
+            + torn
+            + failed_syncs
+            + wipes
+            + full
+            + pauses
+            + partitions
+            + dropped
+            + doubled
+            + index_restarts
+            + broken_streams
+            + moves
+    }
+
+    pub fn add(&mut self, other: &Faults) {
+        self.crashes += other.crashes;
+        self.torn += other.torn;
+        self.failed_syncs += other.failed_syncs;
+        self.wipes += other.wipes;
+        self.full += other.full;
+        self.pauses += other.pauses;
+        self.partitions += other.partitions;
+        self.dropped += other.dropped;
+        self.doubled += other.doubled;
+        self.index_restarts += other.index_restarts;
+        self.broken_streams += other.broken_streams;
+        self.moves += other.moves;
+        self.moved += other.moved;
+    }
+
+    /// Each kind has happened at least once.
+    pub fn all_kinds(&self) -> bool {
+        [
+            self.crashes,
+            self.torn,
+            self.failed_syncs,
+            self.wipes,
+            self.full,
+            self.pauses,
+            self.partitions,
+            self.dropped,
+            self.doubled,
+            self.index_restarts,
+            self.broken_streams,
+            self.moves,
+            self.moved,
+        ]
+        .iter()
+        .all(|&count| count > 0)
+    }
+}
+
+/// Who is at an end of a message.
+pub const INDEX: Node = 99;
+pub const CLIENT: Node = 98;
+
+/// Events in the order of their time.
+pub struct Clock {
+    pub now: Time,
+    serial: u64,
+    queue: BinaryHeap<Reverse<(Time, u64)>>,
+    events: std::collections::HashMap<u64, Event>,
+    pub random: SmallRng,
+    /// One-way: from, to.
+    pub cuts: Vec<(u64, Node, Node)>,
+    pub faults: Faults,
+    pub lossy: bool,
+}
+
+impl Clock {
+    pub fn new(seed: u64) -> Self {
+        Clock {
+            now: 0,
+            serial: 0,
+            queue: BinaryHeap::new(),
+            events: std::collections::HashMap::new(),
+            random: SmallRng::seed_from_u64(seed),
+            cuts: Vec::new(),
+            faults: Faults::default(),
+            lossy: false,
+        }
+    }
+
+    pub fn chance(&mut self, percent: u32) -> bool {
+        self.random.random_range(0..100) < percent
+    }
+
+    pub fn one_in(&mut self, many: u32) -> bool {
+        self.random.random_range(0..many) == 0
+    }
+
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
+        self.random.random_range(from..=to)
+    }
+
+    pub fn number(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    pub fn at(&mut self, time: Time, event: Event) {
+        let serial = self.number();
+        self.queue.push(Reverse((time.max(self.now), serial)));
+        self.events.insert(serial, event);
+    }
+
+    pub fn after(&mut self, delay: Time, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub fn next(&mut self) -> Option<Event> {
+        let Reverse((time, serial)) = self.queue.pop()?;
+        self.now = time;
+        self.events.remove(&serial)
+    }
+
+    pub fn is_cut(&self, from: Node, to: Node) -> bool {
+        self.cuts.iter().any(|&(_, f, t)| (f, t) == (from, to))
+    }
+
+    /// Sends something that may be lost, doubled and overtaken.
+    pub fn send(&mut self, from: Node, to: Node, msg: Msg) {
+        if self.is_cut(from, to) {
+            self.faults.dropped += 1;
+            return;
+        }
+        if self.lossy && self.chance(3) {
+            self.faults.dropped += 1;
+            return;
+        }
+        if self.lossy && self.chance(3) {
+            self.faults.doubled += 1;
+            let late = self.between(MS, 3_000 * MS);
+            self.after(late, Event::Deliver(msg.clone()));
+        }
+        let slow = self.lossy && self.chance(3);
+        let most = if slow { 2_000 * MS } else { 5 * MS };
+        let delay = self.between(100, most);
+        self.after(delay, Event::Deliver(msg));
+    }
+}

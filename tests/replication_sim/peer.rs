@@ -1,0 +1,537 @@
+//! A simulated peer: the production machines, a disk that forgets what was not synced, and streams to
+//! other peers. The shell that `peer` will be, in small.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use waypost::replication::acks::JournalSeq;
+use waypost::replication::configuration::{Altered, Configuration};
+use waypost::replication::epochs::TopicLog;
+use waypost::replication::following::{Entry, Following, FollowingEffect};
+use waypost::replication::host::{HostContext, HostEvent, REPLICA_LAG};
+use waypost::replication::hosting::{Hosting, HostingEffect, SlotNo};
+use waypost::replication::members::PeerNo;
+use waypost::replication::replica::may_host;
+use waypost::replication::rules::Rules;
+use waypost::types::{Epoch, MonoNs, Offset, TopicId};
+
+use super::net::{Body, CLIENT, Clock, Event, INDEX, MS, Msg, Node, Time, Topic};
+
+pub fn id(topic: Topic) -> TopicId {
+    TopicId([topic; 16])
+}
+
+fn topic_of(id: TopicId) -> Topic {
+    id.0[0]
+}
+
+#[derive(Debug, Clone)]
+pub enum Rec {
+    Append(Epoch, Body),
+    Known(Epoch),
+    Host(Epoch),
+    Truncate(Offset),
+    Reset,
+    /// Of no interest here, but synced like the others.
+    Positions,
+}
+
+/// What a disk holds of a topic.
+#[derive(Debug, Clone, Default)]
+pub struct Copy {
+    pub log: Vec<(Epoch, Body)>,
+    pub known: Epoch,
+    pub own_grant: u32,
+}
+
+impl Copy {
+    fn apply(&mut self, rec: &Rec) {
+        match rec {
+            Rec::Append(epoch, body) => {
+                self.log.push((*epoch, *body));
+                self.known = self.known.max(*epoch);
+            }
+            Rec::Known(epoch) => self.known = self.known.max(*epoch),
+            Rec::Host(epoch) => {
+                self.known = self.known.max(*epoch);
+                self.own_grant = epoch.grant;
+            }
+            Rec::Truncate(to) => self.log.truncate(to.0 as usize - 1),
+            Rec::Reset => self.log.clear(),
+            Rec::Positions => {}
+        }
+    }
+
+    pub fn end(&self) -> Offset {
+        Offset(self.log.len() as u64 + 1)
+    }
+
+    fn topic_log(&self) -> TopicLog {
+        let mut log = TopicLog::default();
+        for (epoch, _) in &self.log {
+            log.append(*epoch, log.end().plus(1));
+        }
+        log
+    }
+}
+
+/// What tests switch off to see it missed.
+#[derive(Debug, Clone, Copy)]
+pub struct Care {
+    pub rules: Rules,
+    pub fsync: bool,
+    pub dedupe: bool,
+}
+
+pub struct Peer {
+    pub no: Node,
+    pub up: bool,
+    /// Counts the starts of its process.
+    pub boot: u64,
+    pub storage: u64,
+    /// Percent of true time.
+    pub rate: u64,
+    pub paused_until: Time,
+    pub incarnation: u32,
+    pub brought: u32,
+    pub full: bool,
+    pub disk: BTreeMap<Topic, Copy>,
+    written: BTreeMap<Topic, Copy>,
+    unsynced: VecDeque<(JournalSeq, Topic, Rec)>,
+    syncing: bool,
+    pub hosting: Hosting,
+    pub following: Following,
+    /// Streams to hosts, from replicas.
+    pub out: BTreeMap<Node, u64>,
+    pub inward: BTreeMap<Node, u64>,
+    serving: BTreeMap<(Node, SlotNo), (Topic, Offset)>,
+    becoming: BTreeMap<Topic, (Configuration, Epoch, Offset)>,
+    pub heard: BTreeMap<Topic, Configuration>,
+    waiting: Vec<(Topic, Offset, Body)>,
+    asked: BTreeMap<Topic, (u64, Time)>,
+    care: Care,
+}
+
+impl Peer {
+    pub fn new(no: Node, care: Care) -> Self {
+        let context = HostContext {
+            me: PeerNo(no),
+            lag: REPLICA_LAG,
+            rules: care.rules,
+        };
+        Peer {
+            no,
+            up: false,
+            boot: 0,
+            storage: u64::from(no),
+            rate: 100,
+            paused_until: 0,
+            incarnation: 0,
+            brought: 0,
+            full: false,
+            disk: BTreeMap::new(),
+            written: BTreeMap::new(),
+            unsynced: VecDeque::new(),
+            syncing: false,
+            hosting: Hosting::new(context),
+            following: Following::new(care.rules),
+            out: BTreeMap::new(),
+            inward: BTreeMap::new(),
+            serving: BTreeMap::new(),
+            becoming: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            waiting: Vec::new(),
+            asked: BTreeMap::new(),
+            care,
+        }
+    }
+
+    /// A new process over the same disk.
+    pub fn start(&mut self, boot: u64) {
+        let fresh = Peer::new(self.no, self.care);
+        let old = std::mem::replace(self, fresh);
+        self.up = true;
+        self.boot = boot;
+        self.storage = old.storage;
+        self.rate = old.rate;
+        self.brought = old.brought;
+        self.written = old.disk.clone();
+        self.disk = old.disk;
+    }
+
+    /// The process dies; of what was not synced the disk keeps some first entries.
+    pub fn crash(&mut self, clock: &mut Clock, torn: bool) {
+        self.up = false;
+        let keep = if torn {
+            clock.faults.torn += 1;
+            clock.between(0, self.unsynced.len() as u64) as usize
+        } else {
+            0
+        };
+        for (_, topic, rec) in self.unsynced.drain(..).take(keep) {
+            self.disk.entry(topic).or_default().apply(&rec);
+        }
+        if !self.care.fsync {
+            for copy in self.disk.values_mut() {
+                let lost = clock.between(0, 3).min(copy.log.len() as u64);
+                copy.log.truncate(copy.log.len() - lost as usize);
+            }
+        }
+    }
+
+    /// The disk is gone, and with it the folder's id.
+    pub fn wipe(&mut self, storage: u64) {
+        self.disk.clear();
+        self.storage = storage;
+        self.brought = 0;
+    }
+
+    pub fn local(&self, now: Time) -> MonoNs {
+        MonoNs(now * 10 * self.rate)
+    }
+
+    // ---- the journal ----
+
+    fn write(&mut self, clock: &mut Clock, seq: JournalSeq, topic: Topic, rec: Rec) {
+        self.written.entry(topic).or_default().apply(&rec);
+        self.unsynced.push_back((seq, topic, rec));
+        self.start_sync(clock);
+    }
+
+    /// Positions came from a host.
+    pub fn positions(&mut self, clock: &mut Clock, from: PeerNo, slot: SlotNo) {
+        let effects = self.following.positions(from, slot, 1);
+        self.write(clock, self.following.written(), 0, Rec::Positions);
+        self.do_following(clock, effects, None);
+    }
+
+    fn start_sync(&mut self, clock: &mut Clock) {
+        if !self.syncing && !self.unsynced.is_empty() {
+            self.syncing = true;
+            let slow = clock.lossy && clock.chance(2);
+            let took = clock.between(100, if slow { 300 * MS } else { 2 * MS });
+            let count = self.unsynced.len();
+            clock.after(took, Event::Synced(self.no, self.boot, count));
+        }
+    }
+
+    pub fn synced(&mut self, clock: &mut Clock, count: usize) {
+        self.syncing = false;
+        let mut durable = 0;
+        let mut topics = Vec::new();
+        let mut begin = Vec::new();
+        for (seq, topic, rec) in self.unsynced.drain(..count) {
+            self.disk.entry(topic).or_default().apply(&rec);
+            durable = durable.max(seq);
+            if let Rec::Host(epoch) = rec {
+                begin.push((topic, epoch));
+            }
+            if !topics.contains(&topic) {
+                topics.push(topic);
+            }
+        }
+        let now = self.local(clock.now);
+        let hosted = topics
+            .iter()
+            .filter(|topic| self.hosting.topic(id(**topic)).is_some());
+        let ends: Vec<_> = hosted
+            .map(|topic| (id(*topic), self.disk[topic].end()))
+            .collect();
+        let effects = self.hosting.synced(&ends, now);
+        self.carry_out(clock, effects);
+        if durable > 0 {
+            let effects = self.following.synced(durable);
+            self.do_following(clock, effects, None);
+        }
+        for (topic, epoch) in begin {
+            self.begin(clock, topic, epoch);
+        }
+        self.pump(clock);
+        self.start_sync(clock);
+    }
+
+    // ---- roles ----
+
+    fn copy(&self, topic: Topic) -> Copy {
+        self.written.get(&topic).cloned().unwrap_or_default()
+    }
+
+    pub fn hear(&mut self, clock: &mut Clock, topic: Topic, record: Configuration) {
+        let heard = self.heard.get(&topic);
+        if heard.is_some_and(|heard| heard.version >= record.version) {
+            return;
+        }
+        self.heard.insert(topic, record);
+        self.consider(clock, topic);
+    }
+
+    /// Takes the role that the record gives.
+    pub fn consider(&mut self, clock: &mut Clock, topic: Topic) {
+        let Some(&record) = self.heard.get(&topic) else {
+            return;
+        };
+        if self.incarnation == 0 {
+            return;
+        }
+        if self.hosting.topic(id(topic)).is_some() {
+            let now = self.local(clock.now);
+            let effects = self
+                .hosting
+                .handle(id(topic), HostEvent::Record(record), now);
+            self.carry_out(clock, effects);
+            return;
+        }
+        let copy = self.copy(topic);
+        let epoch = Epoch {
+            grant: record.grant,
+            incarnation: self.incarnation,
+        };
+        if let Some(becoming) = self.becoming.get_mut(&topic) {
+            if becoming.1.grant == record.grant && record.acting_host() == Some(PeerNo(self.no)) {
+                becoming.0 = record;
+                return;
+            }
+            self.becoming.remove(&topic);
+        }
+        match record.acting_host() {
+            Some(PeerNo(host)) if host == self.no => {
+                if !may_host(copy.known, copy.own_grant, epoch) {
+                    return;
+                }
+                let watermark = self.following.unfollow(id(topic));
+                let watermark = watermark.map_or(Offset::FIRST, |t| t.high_watermark());
+                self.becoming.insert(topic, (record, epoch, watermark));
+                self.write(clock, 0, topic, Rec::Host(epoch));
+            }
+            Some(host)
+                if record.replicas.contains(PeerNo(self.no))
+                    && self.following.host_of(id(topic)) != Some((host, record.grant)) =>
+            {
+                let log = || (copy.topic_log(), copy.known, Offset::FIRST);
+                let effects = self.following.follow(id(topic), host, record.grant, log);
+                self.do_following(clock, effects, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, clock: &mut Clock, topic: Topic, epoch: Epoch) {
+        let Some((record, due, watermark)) = self.becoming.get(&topic).copied() else {
+            return;
+        };
+        if due != epoch {
+            return;
+        }
+        self.becoming.remove(&topic);
+        let log = self.disk[&topic].topic_log();
+        let now = self.local(clock.now);
+        let (id, least) = (id(topic), 1);
+        let effects = self
+            .hosting
+            .begin(id, epoch, log, watermark, &record, least, now);
+        self.carry_out(clock, effects);
+    }
+
+    // ---- effects ----
+
+    pub fn carry_out(&mut self, clock: &mut Clock, effects: Vec<HostingEffect>) {
+        for effect in effects {
+            match effect {
+                HostingEffect::Send(PeerNo(to), frame) => {
+                    if let Some(&conn) = self.inward.get(&to) {
+                        let msg = Msg::Down { conn, frame };
+                        clock.after(0, Event::Deliver(msg));
+                    }
+                }
+                HostingEffect::Serve(PeerNo(to), slot, topic, from) => {
+                    let topic = topic_of(topic);
+                    self.serving
+                        .retain(|(peer, _), (served, _)| (*peer, *served) != (to, topic));
+                    self.serving.insert((to, slot), (topic, from));
+                    if let Some(&conn) = self.inward.get(&to) {
+                        clock.after(0, Event::Deliver(Msg::Positions { conn, slot }));
+                    }
+                }
+                HostingEffect::Committed(topic, end) => {
+                    let topic = topic_of(topic);
+                    self.answer(clock, topic, end);
+                }
+                HostingEffect::Propose(topic, proposal) => {
+                    let topic = topic_of(topic);
+                    let serial = clock.number();
+                    self.asked.insert(topic, (serial, clock.now + 500 * MS));
+                    let msg = Msg::Alter {
+                        topic,
+                        serial,
+                        boot: self.boot,
+                        proposal,
+                    };
+                    clock.send(self.no, INDEX, msg);
+                }
+                HostingEffect::StepDown(topic) => {
+                    let (_, effects) = self.hosting.end(topic);
+                    let topic = topic_of(topic);
+                    self.waiting.retain(|(waiting, ..)| *waiting != topic);
+                    self.asked.remove(&topic);
+                    self.carry_out(clock, effects);
+                    self.consider(clock, topic);
+                }
+                HostingEffect::Level(topic, epoch, to) => {
+                    let msg = Msg::Level {
+                        topic: topic_of(topic),
+                        epoch,
+                        to: to.0,
+                    };
+                    clock.send(self.no, INDEX, msg);
+                }
+                HostingEffect::PositionsCommitted(..) | HostingEffect::Pause(..) => {}
+            }
+        }
+        self.pump(clock);
+    }
+
+    fn answer(&mut self, clock: &mut Clock, topic: Topic, end: Offset) {
+        let done = |w: &(Topic, Offset, Body)| w.0 == topic && w.1 <= end;
+        let due: Vec<_> = self.waiting.iter().copied().filter(done).collect();
+        self.waiting.retain(|w| !done(w));
+        for (topic, end, body) in due {
+            let offset = Offset(end.0 - 1);
+            let msg = Msg::Acked {
+                topic,
+                body,
+                offset,
+            };
+            clock.send(self.no, CLIENT, msg);
+        }
+    }
+
+    fn pump(&mut self, clock: &mut Clock) {
+        for (&(to, slot), (topic, next)) in &mut self.serving {
+            let Some(hosted) = self.hosting.topic(id(*topic)) else {
+                continue;
+            };
+            let Some(&conn) = self.inward.get(&to) else {
+                continue;
+            };
+            while *next < hosted.log().end() {
+                let (epoch, body) = self.disk[topic].log[next.0 as usize - 1];
+                let msg = Msg::Batch {
+                    conn,
+                    slot,
+                    base: *next,
+                    epoch,
+                    body,
+                };
+                clock.after(0, Event::Deliver(msg));
+                *next = next.plus(1);
+            }
+        }
+    }
+
+    pub fn do_following(
+        &mut self,
+        clock: &mut Clock,
+        effects: Vec<FollowingEffect>,
+        batch: Option<(Epoch, Body)>,
+    ) {
+        for effect in effects {
+            match effect {
+                FollowingEffect::Send(PeerNo(host), frame) => {
+                    if let Some(&conn) = self.out.get(&host) {
+                        clock.after(0, Event::Deliver(Msg::Up { conn, frame }));
+                    }
+                }
+                FollowingEffect::Journal(seq, topic, entry) => {
+                    let rec = match entry {
+                        Entry::Known(epoch) => Rec::Known(epoch),
+                        Entry::Truncate(to) => Rec::Truncate(to),
+                        Entry::Reset(_) => Rec::Reset,
+                        Entry::Trim(_) => continue,
+                        Entry::Batch => {
+                            let (epoch, body) = batch.expect("a batch is written when one came");
+                            Rec::Append(epoch, body)
+                        }
+                    };
+                    self.write(clock, seq, topic_of(topic), rec);
+                }
+                FollowingEffect::LeaveSet(topic) => {
+                    let msg = Msg::Leave {
+                        topic: topic_of(topic),
+                        peer: self.no,
+                        boot: self.boot,
+                    };
+                    clock.after(MS, Event::Deliver(msg));
+                }
+                FollowingEffect::FetchDedupe(..) => unreachable!("nothing is trimmed here"),
+            }
+        }
+    }
+
+    // ---- from outside ----
+
+    pub fn append(&mut self, clock: &mut Clock, topic: Topic, body: Body) {
+        let Some(hosted) = self.hosting.topic(id(topic)) else {
+            return;
+        };
+        if !hosted.takes_appends() || self.full {
+            return;
+        }
+        let (epoch, watermark) = (hosted.epoch(), hosted.high_watermark());
+        let copy = self.copy(topic);
+        let of_producer = copy.log.iter().filter(|(_, known)| known.0 == body.0);
+        let last = of_producer.map(|(_, known)| known.1).max().unwrap_or(0);
+        let known = copy.log.iter().position(|(_, known)| *known == body);
+        if let Some(at) = known.filter(|_| self.care.dedupe) {
+            self.waiting.push((topic, Offset(at as u64 + 2), body));
+            self.answer(clock, topic, watermark);
+        } else if body.1 == last + 1 || !self.care.dedupe {
+            self.write(clock, 0, topic, Rec::Append(epoch, body));
+            let end = self.copy(topic).end();
+            self.waiting.push((topic, end, body));
+        }
+    }
+
+    pub fn altered(&mut self, clock: &mut Clock, topic: Topic, serial: u64, answer: Altered) {
+        if self
+            .asked
+            .get(&topic)
+            .is_some_and(|(asked, _)| *asked == serial)
+        {
+            self.asked.remove(&topic);
+            let now = self.local(clock.now);
+            let effects = self.hosting.altered(id(topic), answer, now);
+            self.carry_out(clock, effects);
+        }
+    }
+
+    pub fn tick(&mut self, clock: &mut Clock) {
+        let late = self.asked.iter().filter(|(_, (_, due))| *due < clock.now);
+        let late: Vec<(Topic, u64)> = late.map(|(topic, (serial, _))| (*topic, *serial)).collect();
+        for (topic, serial) in late {
+            self.altered(clock, topic, serial, Altered::Unknown);
+        }
+        let effects = self.hosting.wake(self.local(clock.now));
+        self.carry_out(clock, effects);
+        let topics: Vec<Topic> = self.heard.keys().copied().collect();
+        for topic in topics {
+            self.consider(clock, topic);
+            if !self.full {
+                let effects = self.following.retry(id(topic));
+                self.do_following(clock, effects, None);
+            }
+        }
+    }
+
+    pub fn closed(&mut self, clock: &mut Clock, conn: u64) {
+        if let Some((&host, _)) = self.out.iter().find(|(_, known)| **known == conn) {
+            self.out.remove(&host);
+            self.following.closed(PeerNo(host));
+        }
+        if let Some((&peer, _)) = self.inward.iter().find(|(_, known)| **known == conn) {
+            self.inward.remove(&peer);
+            self.serving.retain(|(to, _), _| *to != peer);
+            let now = self.local(clock.now);
+            let effects = self.hosting.closed(PeerNo(peer), now);
+            self.carry_out(clock, effects);
+        }
+    }
+}
