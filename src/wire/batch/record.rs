@@ -20,7 +20,7 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Bytes that count against [`limits::MESSAGE_BYTES`].
+    /// Bytes that count against [`crate::limits::MESSAGE_BYTES`].
     pub fn size(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(n, v)| n.len() + v.len()).sum();
         self.key.map_or(0, <[u8]>::len) + headers + self.body.len()
