@@ -89,8 +89,8 @@ pub enum Baseline {
     None,
     /// One kind of operation.
     Of(Side),
-    /// Several, one after the other: times add up.
-    Chain(Vec<Side>),
+    /// Several, one after the other, on so many lanes: times add up.
+    Chain(Vec<Side>, usize),
 }
 
 impl Baseline {
@@ -99,13 +99,16 @@ impl Baseline {
         match self {
             Baseline::None => Ok(None),
             Baseline::Of(side) => Ok(Some(side.sample().await?.figures())),
-            Baseline::Chain(sides) => {
+            Baseline::Chain(sides, lanes) => {
                 let mut sum: Option<Figures> = None;
                 for side in sides {
                     let next = side.sample().await?.figures();
                     sum = Some(sum.map_or(next, |sum| sum.then(&next)));
                 }
-                Ok(sum)
+                Ok(sum.map(|sum| Figures {
+                    ops_per_s: *lanes as f64 * sum.ops_per_s,
+                    ..sum
+                }))
             }
         }
     }
@@ -115,7 +118,7 @@ impl Baseline {
         match self {
             Baseline::None => {}
             Baseline::Of(side) => side.end().await,
-            Baseline::Chain(sides) => {
+            Baseline::Chain(sides, _) => {
                 for side in sides {
                     side.end().await;
                 }

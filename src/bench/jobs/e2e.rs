@@ -79,11 +79,12 @@ async fn delivery(
     let until = bench.options.until();
     let mut baseline = if fleet.is_own() {
         let load = RawLoad::round_trip((SIZE + 120, 24), until);
-        Baseline::Chain(vec![
+        let legs = vec![
             raw.side(fleet, &load).await?,
             raw.side(fleet, &load).await?,
             raw_sync(fleet, SIZE + 120, until).await?,
-        ])
+        ];
+        Baseline::Chain(legs, 1)
     } else {
         Baseline::None
     };

@@ -178,7 +178,7 @@ async fn baseline(
     }
     let second = raw.side(fleet, &load).await?;
     Ok((
-        Baseline::Chain(vec![echo, second]),
+        Baseline::Chain(vec![echo, second], kind.peers * kind.in_flight),
         "raw QUIC: two round trips, one after the other",
     ))
 }

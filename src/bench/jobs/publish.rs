@@ -140,7 +140,7 @@ async fn baseline(
         let round_trip = raw.side(fleet, &RawLoad::round_trip(sizes, until)).await?;
         let sync = raw_sync(fleet, kind.size + AROUND_BYTES, until).await?;
         let what = "raw QUIC round trip, then raw fdatasync";
-        return Ok((Baseline::Chain(vec![round_trip, sync]), what));
+        return Ok((Baseline::Chain(vec![round_trip, sync], 1), what));
     }
     let load = RawLoad {
         shape: RawShape::Pipelined,
