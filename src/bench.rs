@@ -76,13 +76,14 @@ pub struct Report {
 /// program: it is started again for servers and load generators.
 ///
 /// When `stop` is done before the jobs are, they end, and so does this, with an error. Either way
-/// processes of its own are ended, and in a running deployment nothing of it stays.
+/// processes of its own are ended, and in a running deployment nothing of it stays. The report has
+/// what was measured until an error.
 pub async fn run(
     options: &Options,
     command: String,
     stop: impl Future<Output = ()>,
     tell: &Tell<'_>,
-) -> Result<Report, BenchError> {
+) -> (Report, Result<(), BenchError>) {
     let began = clock::wall_now();
     let mut bench = run::Bench::new(options, tell);
     let measured = tokio::select! {
@@ -90,12 +91,12 @@ pub async fn run(
         () = stop => Err(BenchError::Interrupted),
     };
     let cleaned = bench.clean_up().await;
-    measured.and(cleaned)?;
-    Ok(Report {
+    let report = Report {
         machine: Machine::read(),
         began,
         quick: options.quick,
         command,
         measurements: bench.into_found(),
-    })
+    };
+    (report, measured.and(cleaned))
 }

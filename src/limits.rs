@@ -183,9 +183,13 @@ pub const EXTENTS_RESERVED: u64 = 1;
 /// Bytes of a group from which a writer that waits for space is in a hurry: below it the time of a
 /// sync matters more than that of the data.
 pub const HURRY_BYTES: u64 = 256 << 10;
-/// Extents that are not zeroed after the writer has caught up with their preparer: enough that a
-/// stream of large groups stays unhindered, few enough that single appends soon find zeroed space.
-pub const HURRIED_EXTENTS: u32 = 16;
+/// Extents taken at once in a hurry: taking space commits the file system's own journal, for which
+/// the writer's syncs wait. Appending 1 MiB and syncing reached 1.2 GB/s into space taken by the
+/// segment, 0.3 GB/s beside a thread that took 8 MiB at a time.
+pub const HURRIED_EXTENTS: u64 = 8;
+/// How often space is taken so after the writer has caught up: enough that a stream of large groups
+/// stays unhindered, few enough that single appends soon find zeroed space.
+pub const HURRIED_TIMES: u32 = 4;
 /// Bytes of commands that the journal's writer puts into one group: a sync of 4 MiB still takes
 /// only milliseconds, and more would only add delay.
 pub const GROUP_BYTES: usize = 4 << 20;

@@ -388,7 +388,7 @@ fn finish(
             let sequence = found.last().map_or(1, |found| found.sequence + 1);
             let extent = options.extent_bytes.min(options.segment_bytes);
             let path = names::segment(&options.dir, sequence);
-            let made = space::make_segment(options, storage, sequence, None, extent)
+            let made = space::make_segment(options, storage, sequence, None, extent, false)
                 .map_err(io_error("make", path))?;
             (made, FIRST_ENTRY)
         }

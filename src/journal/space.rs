@@ -41,7 +41,7 @@ struct State {
     next: Option<Prepared>,
     /// Bytes of the group that the writer waits to place.
     wanted: u64,
-    /// Extents to come that are not zeroed, for the writer has caught up.
+    /// How often yet space is taken in a hurry, for the writer has caught up.
     hurried: u32,
     /// Dead segments whose files can be used again.
     free: Vec<u64>,
@@ -148,7 +148,7 @@ impl Space {
             }
             state.wanted = bytes;
             if bytes >= limits::HURRY_BYTES {
-                state.hurried = limits::HURRIED_EXTENTS;
+                state.hurried = limits::HURRIED_TIMES;
             }
             self.to_preparer.notify_one();
             self.to_writer.wait(&mut state);
@@ -295,8 +295,59 @@ impl Space {
                     }
                 }
             };
-            let result = self.perform(&job, hurried, options, storage);
+            let (job, result) = self.attempt(job, hurried, options, storage);
             self.settle(&job, result, options);
+        }
+    }
+
+    /// In a hurry much is taken at once, and not zeroed: a stream of large groups that has caught up
+    /// with the preparer gains more by not writing everything twice than its syncs lose by writing
+    /// metadata. Where there is not that much, as usual.
+    fn attempt(
+        &self,
+        job: Job,
+        hurried: bool,
+        options: &Options,
+        storage: StorageId,
+    ) -> (Job, io::Result<Option<Prepared>>) {
+        if hurried {
+            let larger = self.larger(&job);
+            match self.perform(&larger, true, options, storage) {
+                Err(error) if disk::is_full(&error) => {}
+                result => return (larger, result),
+            }
+        }
+        let result = self.perform(&job, false, options, storage);
+        (job, result)
+    }
+
+    /// The same for several extents; a new segment wholly.
+    fn larger(&self, job: &Job) -> Job {
+        match job {
+            Job::Extend {
+                next,
+                file,
+                from,
+                to,
+            } => {
+                let far = from + self.extent_bytes * limits::HURRIED_EXTENTS;
+                Job::Extend {
+                    next: *next,
+                    file: file.clone(),
+                    from: *from,
+                    to: far.min(self.segment_bytes).max(*to),
+                }
+            }
+            Job::Make {
+                sequence,
+                free,
+                bytes,
+            } => Job::Make {
+                sequence: *sequence,
+                free: *free,
+                bytes: self.segment_bytes.max(*bytes),
+            },
+            Job::Wait => Job::Wait,
         }
     }
 
@@ -315,7 +366,7 @@ impl Space {
                 sequence,
                 free,
                 bytes,
-            } => make_segment(options, storage, *sequence, *free, *bytes).map(Some),
+            } => make_segment(options, storage, *sequence, *free, *bytes, hurried).map(Some),
             Job::Wait => Ok(None),
         }
     }
@@ -398,9 +449,7 @@ impl Drop for Witness<'_> {
     }
 }
 
-/// Makes an extent ready. In a hurry its space is only taken: a stream of large groups that has caught
-/// up with the preparer gains more by not writing everything twice than its syncs lose by writing
-/// metadata.
+/// Makes an extent ready; in a hurry its space is only taken.
 fn extend(file: &dyn DiskFile, from: u64, to: u64, hurried: bool) -> io::Result<()> {
     match hurried && file.allocate(from, to - from)? {
         true => Ok(()),
@@ -430,6 +479,7 @@ pub(super) fn make_segment(
     sequence: u64,
     free: Option<u64>,
     bytes: u64,
+    hurried: bool,
 ) -> io::Result<Prepared> {
     let (disk, dir) = (&*options.disk, &*options.dir);
     let path = names::segment(dir, sequence);
@@ -447,7 +497,7 @@ pub(super) fn make_segment(
             disk.create(&names::unfinished(&path))?,
         ),
     };
-    if let Err(error) = fill(&*file, &header, free.is_none().then_some(bytes)) {
+    if let Err(error) = fill(&*file, &header, free.is_none().then_some(bytes), hurried) {
         if free.is_none() {
             // Best effort: an unfinished file is removed at the next start too.
             let _ = disk.remove(&from);
@@ -465,9 +515,14 @@ pub(super) fn make_segment(
     })
 }
 
-fn fill(file: &dyn DiskFile, header: &SegmentHeader, bytes: Option<u64>) -> io::Result<()> {
+fn fill(
+    file: &dyn DiskFile,
+    header: &SegmentHeader,
+    bytes: Option<u64>,
+    hurried: bool,
+) -> io::Result<()> {
     if let Some(bytes) = bytes {
-        zero(file, 0, bytes.max(FIRST_ENTRY * 2))?;
+        extend(file, 0, bytes.max(FIRST_ENTRY * 2), hurried)?;
     }
     file.write_at(&header.encode(), 0)?;
     file.sync()

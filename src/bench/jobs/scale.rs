@@ -11,6 +11,7 @@ use crate::bench::run::{Bench, Raw, RawLoad, params, raw_sync};
 use crate::bench::side::{Baseline, Side, Trial};
 use crate::bench::topics::{self, PREFIX};
 use crate::bench::work::{Topics, Work};
+use crate::client::{Message, PublisherOptions};
 
 /// Numbers of peers that evaluation 3 asks for.
 const PEERS: &[usize] = &[1, 2, 4, 8, 64];
@@ -40,6 +41,7 @@ async fn steps(bench: &mut Bench<'_>, fleet: &Fleet, peers: usize) -> Result<(),
     let found = register(bench, fleet, &raw, peers).await?;
     bench.found(found);
     let topics = topics::create_one_per_host(fleet).await?;
+    fill(fleet, &topics).await?;
     for step in ["create", "publish", "retrieve", "deliver"] {
         bench.doing(&format!("{peers} peers: {step}"));
         let work = work(fleet, step, peers, &topics, until)?;
@@ -59,6 +61,19 @@ async fn steps(bench: &mut Bench<'_>, fleet: &Fleet, peers: usize) -> Result<(),
         baseline.end().await;
     }
     raw.end().await;
+    Ok(())
+}
+
+/// A message in each topic, for those who retrieve.
+async fn fill(fleet: &Fleet, topics: &Topics) -> Result<(), BenchError> {
+    let publisher = fleet.client.publisher(PublisherOptions::default());
+    let doing = "storing a message in each topic";
+    for number in 0..topics.count {
+        let message = Message::new(vec![b'x'; SIZE]);
+        let published = publisher.publish(&topics.name(number)?, message).await;
+        published.map_err(BenchError::waypost(doing))?;
+    }
+    publisher.close().await;
     Ok(())
 }
 

@@ -53,14 +53,16 @@ impl PublishLane {
         in_flight: usize,
         size: usize,
     ) -> Vec<PublishLane> {
-        let lanes = publishers.iter().flat_map(|publisher| {
-            (0..in_flight).map(|lane| PublishLane {
-                publisher: publisher.clone(),
-                topics: topics.to_vec(),
-                body: Bytes::from(vec![b'x'; size]),
-                // Lanes begin at different topics.
-                first: (lane * topics.len() / in_flight) as u64,
-            })
+        let all = publishers.len() * in_flight;
+        let each = publishers
+            .iter()
+            .flat_map(|publisher| std::iter::repeat_n(publisher, in_flight));
+        let lanes = each.enumerate().map(|(lane, publisher)| PublishLane {
+            publisher: publisher.clone(),
+            topics: topics.to_vec(),
+            body: Bytes::from(vec![b'x'; size]),
+            // Lanes begin at different topics.
+            first: (lane * topics.len() / all) as u64,
         });
         lanes.collect()
     }

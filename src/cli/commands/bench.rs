@@ -94,8 +94,11 @@ pub async fn run(ctx: &Context, args: BenchArgs) -> Result<(), CliError> {
     let tell = |event: Event<'_>| screen.tell(event);
     let line: Vec<_> = std::env::args().skip(1).collect();
     let command = format!("waypost {}", line.join(" "));
-    let report = bench::run(&options, command, shutdown, &tell).await?;
+    let (report, measured) = bench::run(&options, command, shutdown, &tell).await;
     screen.done();
+    if report.measurements.is_empty() {
+        return Ok(measured?);
+    }
     let written = bench::write(&report, &args.report)?;
     for judged in bench::judge(&report.measurements) {
         if judged.verdict != Verdict::NotMeasured {
@@ -104,7 +107,7 @@ pub async fn run(ctx: &Context, args: BenchArgs) -> Result<(), CliError> {
         }
     }
     say(&format!("report: {}", written.html.display()));
-    Ok(())
+    Ok(measured?)
 }
 
 impl BenchArgs {
@@ -238,6 +241,13 @@ fn line(found: &Measurement) -> String {
     }
     if found.runs > 1 {
         let _ = write!(line, "  spread {:.0} %", found.spread * 100.0);
+    }
+    if let Some(base) = &found.baseline {
+        let _ = write!(
+            line,
+            "\n    {:>11.0}/s  p50 {:.0}  p99 {:.0} µs  cpu {:.1} µs  {}",
+            base.ops_per_s, base.p50_us, base.p99_us, base.cpu_us_per_op, found.baseline_is
+        );
     }
     if !found.extra.is_empty() {
         let _ = write!(line, "\n    {}", of(&found.extra));
