@@ -15,7 +15,7 @@ pub struct Join {
     pub end: Offset,
 }
 
-/// The host's answer: where the replica's log is to be cut, see [`TopicLog::cut`].
+/// The host's answer: where the replica's log is to be cut, see [`crate::replication::epochs::TopicLog::cut`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JoinAnswer {
     /// The host's epoch.
