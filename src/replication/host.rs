@@ -8,16 +8,23 @@
 //! Positions go the same way, under a revision that counts their changes within an epoch: 1 is the
 //! table as it stood when the epoch began.
 //!
-//! Guarantees, asserted after every event: the high watermark never falls and is never above the
-//! durable end of a required member; a deposed host advances and proposes nothing.
+//! Guarantees: the high watermark never falls (asserted after every event) and rises only to what every
+//! required member has; a deposed host advances and proposes nothing.
+
+mod follower;
+mod messages;
+mod proposals;
+
+pub use messages::{Ack, HostEffect, HostEvent, Join, JoinAnswer};
 
 use std::time::Duration;
 
-use super::configuration::{AlterInSync, Altered, Configuration, Phase, Refusal};
+use super::configuration::{Altered, Configuration, Phase, Refusal};
 use super::epochs::TopicLog;
-use super::members::{COPIES, Members, PeerNo};
+use super::members::{Members, PeerNo};
 use super::rules::{Rule, Rules};
 use crate::types::{Epoch, Incarnation, MonoNs, Offset, Version};
+use follower::Follower;
 
 /// How long a replica may trail its host before the host asks for a set without it (`replica_lag_ms`):
 /// some hundred round trips of a network and tens of syncs, yet short enough to wait for.
@@ -43,121 +50,6 @@ impl HostContext {
             rules: Rules::ALL,
         }
     }
-}
-
-/// A replica's first word about a topic on a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Join {
-    /// The highest epoch that it knows of the topic.
-    pub known: Epoch,
-    /// The epoch of its last message.
-    pub last: Option<Epoch>,
-    /// Its end.
-    pub end: Offset,
-}
-
-/// The host's answer: where the replica's log is to be cut, see [`TopicLog::cut`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct JoinAnswer {
-    /// The host's epoch.
-    pub epoch: Epoch,
-    /// The largest epoch of the host's log that is not above `last`, and its end there.
-    pub common: Option<(Epoch, Offset)>,
-    /// The host's earliest offset.
-    pub start: Offset,
-    /// The host's high watermark.
-    pub high_watermark: Offset,
-}
-
-/// What a replica has durably.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ack {
-    /// The epoch of the host that it follows.
-    pub epoch: Epoch,
-    /// Its end.
-    pub end: Offset,
-    /// The revision of positions that it has.
-    pub positions: u64,
-}
-
-/// Something that happened at or to a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostEvent {
-    /// Its own log is durable up to here.
-    Synced {
-        /// The end.
-        end: Offset,
-    },
-    /// Its own positions are durable up to this revision.
-    PositionsSynced {
-        /// The revision.
-        revision: u64,
-    },
-    /// Messages below were dropped by retention.
-    Trimmed {
-        /// The new start; never above the high watermark.
-        start: Offset,
-    },
-    /// A replica wants to follow.
-    Join(PeerNo, Incarnation, Join),
-    /// A replica has something durably.
-    Acked(PeerNo, Incarnation, Ack),
-    /// A replica's stream broke.
-    Gone(PeerNo),
-    /// The index answered a proposal, or will not.
-    Altered(Altered),
-    /// The record as the index has it, by whatever way.
-    Record(Configuration),
-    /// The owner has set another least number of in-sync copies.
-    MinInSync(u8),
-    /// Somebody knows a higher epoch.
-    Fenced(Epoch),
-    /// The time of [`HostEffect::WakeAt`] has come.
-    Wake,
-}
-
-/// Something to do, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostEffect {
-    /// Answer a join.
-    Answer(PeerNo, JoinAnswer),
-    /// End the replica's slot: it is no replica of this topic (any more).
-    Refuse(PeerNo),
-    /// Everything below is committed: acknowledge it, show it to readers, tell replicas.
-    HighWatermark(Offset),
-    /// Position commits up to this revision may be answered.
-    PositionsCommitted(u64),
-    /// Send this to the index and answer with [`HostEvent::Altered`].
-    Propose(AlterInSync),
-    /// Give [`HostEvent::Wake`] at this time.
-    WakeAt(MonoNs),
-    /// Take no appends from now on, or take them again.
-    Pause(bool),
-    /// This peer has everything that is here: tell the index, which makes it the host. Appends that
-    /// come to be synced after this are not lost: they were not acknowledged, and are sent again.
-    Level(PeerNo),
-    /// This peer is not the host any more: refuse what waits, with the retry class FreshRoute.
-    StepDown,
-}
-
-/// A replica behind the host: since when, and what it must reach to be given more time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Lag {
-    since: MonoNs,
-    end: Offset,
-    positions: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Follower {
-    peer: PeerNo,
-    incarnation: Incarnation,
-    /// Durable end; `None` until it has acknowledged under this epoch and incarnation.
-    end: Option<Offset>,
-    positions: u64,
-    /// Since when its stream is broken.
-    gone: Option<MonoNs>,
-    lag: Option<Lag>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -568,117 +460,5 @@ impl HostTopic {
             self.positions_committed = revision;
             effects.push(HostEffect::PositionsCommitted(revision));
         }
-    }
-
-    /// The target of a hand-over is level. Said at every event until the record moves: saying it twice
-    /// does no harm, and saying it once may be lost.
-    fn hand_over(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
-        if let Role::HandingOver(to) = self.role {
-            let end = Some(self.log.end());
-            let level = self.in_sync.contains(to) && self.end_of(context, to) == end;
-            if level && self.positions_of(context, to) >= self.positions {
-                effects.push(HostEffect::Level(to));
-            }
-        }
-    }
-
-    fn propose(&mut self, context: &HostContext, now: MonoNs, effects: &mut Vec<HostEffect>) {
-        if self.asking {
-            return;
-        }
-        let members = self.wished(context, now);
-        // After an unknown outcome the same set, proposed again, settles it: whether it is applied or
-        // refused, the version tells what became of the earlier one.
-        if members == self.in_sync && !self.unknown {
-            return;
-        }
-        let pending = self.pending.unwrap_or(members).union(members);
-        let mut incarnations = [0; COPIES];
-        for (peer, incarnation) in members.iter().zip(&mut incarnations) {
-            let added = !self.in_sync.contains(peer);
-            *incarnation = self.incarnation_of(peer).filter(|_| added).unwrap_or(0);
-        }
-        self.pending = Some(pending);
-        self.asking = true;
-        effects.push(HostEffect::Propose(AlterInSync {
-            from: context.me,
-            epoch: self.epoch,
-            version: self.version,
-            members,
-            incarnations,
-        }));
-    }
-
-    /// The set without those that lag and with those that have caught up.
-    fn wished(&self, context: &HostContext, now: MonoNs) -> Members {
-        let lagging = |peer| {
-            let follower = self.followers.iter().find(|f| f.peer == peer);
-            follower.is_some_and(|f| f.lags(context.lag, now))
-        };
-        let kept = self.in_sync.filter(|peer| !lagging(peer));
-        let coming = self.followers.iter().filter(|f| self.may_join(context, f));
-        let room = COPIES - self.in_sync.len();
-        let coming = coming.take(room).map(|f| f.peer);
-        kept.iter().chain(coming).collect()
-    }
-
-    /// Rule 4: a member must have everything that may be committed. What was committed before this
-    /// epoch lies below its start, whatever this host knows of the high watermark.
-    fn may_join(&self, context: &HostContext, follower: &Follower) -> bool {
-        let least = self.high_watermark.max(self.began);
-        let has = !context.rules.keeps(Rule::GrowWhenCaughtUp)
-            || (follower.end.is_some_and(|end| end >= least)
-                && follower.positions >= self.positions_committed.max(1));
-        has && follower.gone.is_none() && !self.in_sync.contains(follower.peer)
-    }
-
-    fn incarnation_of(&self, peer: PeerNo) -> Option<Incarnation> {
-        let follower = self.followers.iter().find(|f| f.peer == peer);
-        follower.map(|f| f.incarnation)
-    }
-
-    /// Asks to be woken when the next member's patience ends, or to settle an unknown outcome.
-    fn wake(&mut self, context: &HostContext, now: MonoNs, effects: &mut Vec<HostEffect>) {
-        if self.asking {
-            return;
-        }
-        let members = self
-            .followers
-            .iter()
-            .filter(|f| self.in_sync.contains(f.peer));
-        let due = members.filter_map(|f| Some(f.lag?.since.plus(context.lag)));
-        let retry = self.unknown.then(|| now.plus(context.lag));
-        let due = due.chain(retry).min();
-        if let Some(due) = due.filter(|due| self.wake_at.is_none_or(|armed| *due < armed)) {
-            self.wake_at = Some(due);
-            effects.push(HostEffect::WakeAt(due));
-        }
-    }
-}
-
-impl Follower {
-    /// A follower is late when it does not reach within the lag what its host had when it fell behind.
-    /// One whose stream is broken is late since then: its first missing append need not wait again.
-    fn renew_lag(&mut self, end: Offset, positions: u64, now: MonoNs) {
-        let has = |end, positions| self.end >= Some(end) && self.positions >= positions;
-        if has(end, positions) {
-            self.lag = None;
-            return;
-        }
-        match self.lag {
-            Some(lag) if !has(lag.end, lag.positions) => {}
-            _ => {
-                let since = self.gone.unwrap_or(now);
-                self.lag = Some(Lag {
-                    since,
-                    end,
-                    positions,
-                });
-            }
-        }
-    }
-
-    fn lags(&self, patience: Duration, now: MonoNs) -> bool {
-        self.lag.is_some_and(|lag| now.since(lag.since) >= patience)
     }
 }
