@@ -119,7 +119,12 @@ impl Deployment {
 }
 
 /// Runs a command to its end with `input` on its standard input.
-pub fn run_to_end(mut command: Command, input: &[u8]) -> Ran {
+pub fn run_to_end(command: Command, input: &[u8]) -> Ran {
+    run_within(command, input, PATIENCE)
+}
+
+/// As [`run_to_end`], for commands that take long by what they do.
+pub fn run_within(mut command: Command, input: &[u8], limit: Duration) -> Ran {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -129,7 +134,7 @@ pub fn run_to_end(mut command: Command, input: &[u8]) -> Ran {
     let input = input.to_vec();
     // The command may end before it has read everything.
     let writing = thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = wait_with_deadline(child, &format!("{command:?}"));
+    let output = wait_with_deadline(child, &format!("{command:?}"), limit);
     writing.join().expect("the writer does not panic");
     Ran::new(output)
 }
@@ -143,7 +148,7 @@ pub fn clear_environment(command: &mut Command) {
     }
 }
 
-fn wait_with_deadline(child: Child, what: &str) -> Output {
+fn wait_with_deadline(child: Child, what: &str, limit: Duration) -> Output {
     let pid = child.id();
     let done = Arc::new((Mutex::new(false), Condvar::new()));
     let watchdog = {
@@ -151,7 +156,7 @@ fn wait_with_deadline(child: Child, what: &str) -> Output {
         thread::spawn(move || {
             let (ended, changed) = &*done;
             let ended = ended.lock().expect("not poisoned");
-            let waited = changed.wait_timeout_while(ended, PATIENCE, |ended| !*ended);
+            let waited = changed.wait_timeout_while(ended, limit, |ended| !*ended);
             let timed_out = waited.expect("not poisoned").1.timed_out();
             if timed_out {
                 signal(pid, rustix::process::Signal::KILL);
@@ -165,7 +170,7 @@ fn wait_with_deadline(child: Child, what: &str) -> Output {
     let timed_out = watchdog.join().expect("the watchdog does not panic");
     assert!(
         !timed_out,
-        "{what} did not end in {PATIENCE:?}; it printed {output:?}"
+        "{what} did not end in {limit:?}; it printed {output:?}"
     );
     output
 }
