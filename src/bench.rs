@@ -45,6 +45,7 @@ pub use error::BenchError;
 pub use machine::Machine;
 pub use measure::{Figures, Measurement, Pair, Sample, histogram, median};
 pub use options::{Job, Options};
+pub use process::cpu_of;
 pub use report::{DEFAULT_DIR, DrawError, Judged, ReportError, Verdict, Written, judge, write};
 pub use run::{Event, Tell};
 

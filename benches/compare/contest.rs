@@ -7,9 +7,10 @@ use waypost::bench::{Figures, Measurement, Pair};
 
 use crate::lanes::Generator;
 use crate::options::Options;
-use crate::server::{Place, cpu_of};
+use crate::server::Place;
 use crate::wire::Result;
 use crate::work::Work;
+use waypost::bench::cpu_of;
 
 /// Somebody who does the work.
 pub struct Contender {

@@ -139,15 +139,3 @@ pub fn find(program: &str) -> Option<(String, String)> {
     println!("{program} is not here: install it with apt-get install nats-server redis-server");
     None
 }
-
-/// CPU time that a process and its threads have used so far.
-pub fn cpu_of(pid: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
-    let tasks = tasks.into_iter().flatten().flatten();
-    // Nanoseconds come first.
-    let used = tasks.filter_map(|task| {
-        let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        stat.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(used.sum())
-}

@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 
 use super::error::BenchError;
 use super::fleet::Fleet;
+use super::lanes::Until;
 use super::measure::Measurement;
 use super::options::Options;
 use super::process::Remote;
-use super::side::Side;
+use super::side::{Baseline, Side};
 use super::topics;
-use super::work::{RawServer, RawShape, Work};
+use super::work::{RawServer, RawShape, Topics, Work};
 use crate::client::Client;
 
 /// What is told while measuring goes on.
@@ -129,7 +130,7 @@ impl Raw {
         &self,
         fleet: &Fleet,
         side_by_side: usize,
-        until: super::lanes::Until,
+        until: Until,
     ) -> Result<Side, BenchError> {
         let work = Work::RawHandshake {
             server: self.server,
@@ -159,12 +160,12 @@ pub struct RawLoad {
     /// What an operation counts for.
     pub ops: u64,
     /// When a run is over.
-    pub until: super::lanes::Until,
+    pub until: Until,
 }
 
 impl RawLoad {
     /// Round trips, one at a time.
-    pub fn round_trip(sizes: (usize, usize), until: super::lanes::Until) -> RawLoad {
+    pub fn round_trip(sizes: (usize, usize), until: Until) -> RawLoad {
         RawLoad {
             shape: RawShape::Echo,
             connections: 1,
@@ -177,17 +178,36 @@ impl RawLoad {
 }
 
 /// The disk of a fleet, one sync after the other.
-pub async fn raw_sync(
-    fleet: &Fleet,
-    bytes: usize,
-    until: super::lanes::Until,
-) -> Result<Side, BenchError> {
+pub async fn raw_sync(fleet: &Fleet, bytes: usize, until: Until) -> Result<Side, BenchError> {
     let work = Work::RawSync {
         folder: fleet.scratch.path().to_owned(),
         bytes,
         until,
     };
     Side::start(&fleet.scratch, &[work], vec![]).await
+}
+
+/// What stands for raw QUIC where the servers are not ours.
+pub async fn own_round_trip(
+    fleet: &Fleet,
+    peers: usize,
+    in_flight: usize,
+    until: Until,
+) -> Result<(Baseline, &'static str), BenchError> {
+    let ping = Work::Lookup {
+        target: fleet.target(peers)?,
+        topics: Topics {
+            prefix: topics::PREFIX.to_owned(),
+            count: 1,
+        },
+        in_flight,
+        names: 0,
+        then_pull: false,
+        until,
+    };
+    let side = Side::start(&fleet.scratch, &[ping], vec![]).await?;
+    let what = "this deployment's own round trip: an empty request to its index";
+    Ok((Baseline::Of(side), what))
 }
 
 /// Parameters by name, in the order given.

@@ -7,7 +7,7 @@ use crate::bench::fleet::Fleet;
 use crate::bench::lanes::Until;
 use crate::bench::measure::Measurement;
 use crate::bench::process::rss_kib;
-use crate::bench::run::{Bench, Raw, RawLoad, params};
+use crate::bench::run::{self, Bench, Raw, RawLoad, params};
 use crate::bench::side::{Baseline, Side, Trial};
 use crate::bench::topics;
 use crate::bench::work::{RawShape, Topics, Work};
@@ -147,22 +147,7 @@ async fn baseline(
     until: Until,
 ) -> Result<(Baseline, &'static str), BenchError> {
     if !fleet.is_own() {
-        let ping = Work::Lookup {
-            target: fleet.target(kind.peers)?,
-            topics: Topics {
-                prefix: topics::PREFIX.to_owned(),
-                count: 1,
-            },
-            in_flight: kind.in_flight,
-            names: 0,
-            then_pull: false,
-            until,
-        };
-        let side = Side::start(&fleet.scratch, &[ping], vec![]).await?;
-        return Ok((
-            Baseline::Of(side),
-            "this deployment's own round trip: an empty request to its index",
-        ));
+        return run::own_round_trip(fleet, kind.peers, kind.in_flight, until).await;
     }
     let load = RawLoad {
         shape: RawShape::Echo,

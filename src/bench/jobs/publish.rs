@@ -6,7 +6,7 @@ use crate::bench::error::BenchError;
 use crate::bench::fleet::Fleet;
 use crate::bench::lanes::Until;
 use crate::bench::measure::Measurement;
-use crate::bench::run::{Bench, Raw, RawLoad, params, raw_sync};
+use crate::bench::run::{self, Bench, Raw, RawLoad, params, raw_sync};
 use crate::bench::side::{Baseline, Side, Trial};
 use crate::bench::topics;
 use crate::bench::work::{RawShape, Topics, Work};
@@ -108,20 +108,7 @@ async fn baseline(
     let until = bench.options.until();
     let sizes = (kind.size + AROUND_BYTES, ACK_BYTES);
     if !fleet.is_own() {
-        let ping = Work::Lookup {
-            target: fleet.target(1)?,
-            topics: Topics {
-                prefix: topics::PREFIX.to_owned(),
-                count: 1,
-            },
-            in_flight: kind.in_flight,
-            names: 0,
-            then_pull: false,
-            until,
-        };
-        let side = Side::start(&fleet.scratch, &[ping], vec![]).await?;
-        let what = "this deployment's own round trip: an empty request to its index";
-        return Ok((Baseline::Of(side), what));
+        return run::own_round_trip(fleet, 1, kind.in_flight, until).await;
     }
     if kind.batched {
         let bulk = (BULK_BYTES / kind.size).max(1) * kind.size;

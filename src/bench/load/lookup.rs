@@ -12,9 +12,6 @@ use crate::types::{Offset, TopicName};
 use crate::wire::frame;
 use crate::wire::index::{Lookup, LookupMany};
 
-/// Bytes of a frame before its message: length and kind.
-const FRAME_BYTES: usize = frame::LENGTH_BYTES + 1;
-
 /// Asks for topics at random.
 pub struct LookupLane {
     client: Client,
@@ -126,7 +123,7 @@ impl Lane for LookupLane {
 }
 
 fn encoded<M: crate::wire::Message>(message: &M) -> usize {
-    frame::encode(message).len().max(FRAME_BYTES)
+    frame::encode(message).len()
 }
 
 /// An error if what came is not what was asked for.

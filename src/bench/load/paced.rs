@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::task::JoinSet;
 
+use super::publish::{Answers, answer, answered};
 use crate::bench::error::BenchError;
 use crate::bench::generator::{Generator, Running};
-use crate::bench::lanes::nanos;
-use crate::bench::measure::{Sample, histogram, note};
-use crate::client::{ClientError, Message, Publisher};
+use crate::bench::measure::Sample;
+use crate::client::{Message, Publisher};
 use crate::clock;
 use crate::types::{MonoNs, TopicName};
 
@@ -53,26 +52,16 @@ async fn send(
     messages: u64,
 ) -> Result<Sample, BenchError> {
     let began = clock::mono_now();
-    let mut answers: JoinSet<Result<u64, ClientError>> = JoinSet::new();
+    let mut answers = Answers::new();
     for number in 0..messages {
         let due = began.plus(Duration::from_nanos(number * 1_000_000_000 / rate.max(1)));
         wait_until(due).await;
         let message = Message::new(body(due, size));
         let pending = publisher.send(topic, message).await;
         let pending = pending.map_err(BenchError::waypost("publishing"))?;
-        answers.spawn(async move {
-            pending.await?;
-            Ok(nanos(clock::mono_now().since(due)))
-        });
+        answers.spawn(answer(pending, due));
     }
-    let mut times = histogram();
-    for time in answers.join_all().await {
-        note(
-            &mut times,
-            time.map_err(BenchError::waypost("publishing"))?,
-            1,
-        );
-    }
+    let times = answered(answers).await?;
     Ok(Sample {
         ops: messages,
         bytes: messages * size as u64,

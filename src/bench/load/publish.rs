@@ -1,8 +1,10 @@
 //! Publishing: one message at a time, many in flight, or in batches.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
 use super::Peers;
@@ -11,14 +13,14 @@ use crate::bench::generator::{Generator, Running};
 use crate::bench::lanes::{Did, Lane, Until, nanos};
 use crate::bench::measure::{Sample, histogram, note};
 use crate::bench::work::Topics;
-use crate::client::{Client, ClientError, Message, Publisher, PublisherOptions};
+use crate::client::{Client, ClientError, Message, Pending, Publisher, PublisherOptions};
 use crate::clock;
-use crate::types::TopicName;
+use crate::types::{MonoNs, TopicName};
 
 /// One message at a time.
 pub struct PublishLane {
     publisher: Publisher,
-    topics: Vec<TopicName>,
+    topics: Arc<[TopicName]>,
     body: Bytes,
     first: u64,
 }
@@ -53,14 +55,16 @@ impl PublishLane {
         in_flight: usize,
         size: usize,
     ) -> Vec<PublishLane> {
+        let topics: Arc<[TopicName]> = Arc::from(topics);
+        let body = Bytes::from(vec![b'x'; size]);
         let all = publishers.len() * in_flight;
         let each = publishers
             .iter()
             .flat_map(|publisher| std::iter::repeat_n(publisher, in_flight));
         let lanes = each.enumerate().map(|(lane, publisher)| PublishLane {
             publisher: publisher.clone(),
-            topics: topics.to_vec(),
-            body: Bytes::from(vec![b'x'; size]),
+            topics: Arc::clone(&topics),
+            body: body.clone(),
             // Lanes begin at different topics.
             first: (lane * topics.len() / all) as u64,
         });
@@ -81,6 +85,25 @@ impl Lane for PublishLane {
     }
 }
 
+/// Response times of messages, in nanoseconds, as they are answered.
+pub type Answers = JoinSet<Result<u64, ClientError>>;
+
+/// The time from `since` to a message's answer.
+pub async fn answer(pending: Pending, since: MonoNs) -> Result<u64, ClientError> {
+    pending.await?;
+    Ok(nanos(clock::mono_now().since(since)))
+}
+
+/// All of them, once all are answered.
+pub async fn answered(answers: Answers) -> Result<Histogram<u64>, BenchError> {
+    let mut times = histogram();
+    for time in answers.join_all().await {
+        let time = time.map_err(BenchError::waypost("publishing"))?;
+        note(&mut times, time, 1);
+    }
+    Ok(times)
+}
+
 /// Of how many streamed messages one is timed: timing each would cost as much as sending it.
 const SAMPLED: u64 = 64;
 
@@ -94,7 +117,7 @@ async fn stream(
 ) -> Result<Sample, BenchError> {
     let body = Bytes::from(vec![b'x'; size]);
     let began = clock::mono_now();
-    let mut timed: JoinSet<Result<u64, ClientError>> = JoinSet::new();
+    let mut timed = Answers::new();
     let mut sent = 0u64;
     let mut now = began;
     while until.goes_on(sent, now.since(began)) {
@@ -103,24 +126,14 @@ async fn stream(
         let pending = pending.map_err(BenchError::waypost("publishing"))?;
         if sent.is_multiple_of(SAMPLED) {
             now = clock::mono_now();
-            timed.spawn(async move {
-                pending.await?;
-                Ok(nanos(clock::mono_now().since(now)))
-            });
+            timed.spawn(answer(pending, now));
         }
         sent += 1;
     }
     let flushed = publisher.flush().await;
     flushed.map_err(BenchError::waypost("publishing"))?;
     let elapsed = clock::mono_now().since(began);
-    let mut times = histogram();
-    for time in timed.join_all().await {
-        note(
-            &mut times,
-            time.map_err(BenchError::waypost("publishing"))?,
-            1,
-        );
-    }
+    let times = answered(timed).await?;
     Ok(Sample {
         ops: sent,
         bytes: sent * size as u64,
