@@ -263,6 +263,13 @@ pub const LOST_RANGES: usize = 16;
 /// Damaged places that a recovery report lists; more are counted.
 pub const DAMAGE_REPORTS: usize = 1_024;
 
+/// Most copies that one topic can have, its host's included.
+pub const COPIES: usize = 7;
+/// Positions in one frame to a replica.
+pub const POSITIONS_PER_FRAME: usize = 4_096;
+/// Runs of producers' sequences in one frame to a replica.
+pub const RANGES_PER_FRAME: usize = 16_384;
+
 const _: () = {
     assert!(EXTENT_BYTES <= SEGMENT_BYTES);
     assert!(GROUP_BYTES <= JOURNAL_QUEUE_BYTES);

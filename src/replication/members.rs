@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// Most copies that one topic can have, its host's included.
-pub const COPIES: usize = 7;
+pub use crate::limits::COPIES;
 
 /// A peer, by a number that whoever holds the machines has given its key: there are few peers and very
 /// many topics, and a key has 32 bytes. The index's directory numbers keys already.

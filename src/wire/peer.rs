@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod replication;
+
 use super::message::{message, requests};
 use super::pass::SignedPass;
 use crate::limits;

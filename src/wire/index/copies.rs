@@ -1,0 +1,180 @@
+//! What the index and hosts say to each other about a topic's copies: who keeps them, who is in sync,
+//! who is host next. See docs/REPLICATION.md.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+use crate::types::{
+    Epoch, Fingerprint, Incarnation, Offset, PeerName, SessionId, TopicId, TopicName, Version,
+};
+use crate::wire::message::message;
+
+/// A topic's record as far as it concerns its copies; peers by their keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copies {
+    /// Who hosts it.
+    pub host: Fingerprint,
+    /// Rises when the host role moves.
+    pub grant: u32,
+    /// Rises with every change of the record: what is not above the last one heard is late.
+    pub version: Version,
+    /// Who has every acknowledged message.
+    pub in_sync: Vec<Fingerprint>,
+    /// Who keeps a copy or is to get one, the host included.
+    pub replicas: Vec<Fingerprint>,
+    /// What the topic is doing.
+    pub phase: CopiesPhase,
+    /// Rises when an operator gives up lost messages.
+    pub lineage: u32,
+}
+
+/// What a topic is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopiesPhase {
+    /// Its host serves it whenever the host is there.
+    Serving,
+    /// Its host pauses appends until `to` has everything and takes over.
+    HandingOver {
+        /// The next host.
+        to: Fingerprint,
+    },
+    /// No member of the in-sync set is live.
+    Offline,
+    /// As Offline, and the index takes messages meanwhile; the host drains them first.
+    Held,
+}
+
+/// A host's wish for another in-sync set. It is applied only under the record's epoch and version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlterInSync {
+    /// The topic.
+    pub topic: TopicId,
+    /// The epoch under which the caller hosts it.
+    pub epoch: Epoch,
+    /// The record's version that the caller has seen.
+    pub version: Version,
+    /// The set wished, the caller included, each with the incarnation under which it has
+    /// acknowledged; 0 for those that are in the set already.
+    pub members: Vec<(Fingerprint, Incarnation)>,
+}
+message!(0x30 AlterInSync, members <= limits::COPIES);
+
+/// What became of [`AlterInSync`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlteredInSync {
+    /// The record as it is now.
+    pub copies: Copies,
+    /// Why the wish was not granted and never will be; `None`: it was.
+    pub refused: Option<AlterRefusal>,
+}
+message!(0x30 AlteredInSync);
+
+/// Why a wish for another in-sync set was not granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AlterRefusal {
+    /// The caller is not the host any more, or is another process.
+    StaleEpoch,
+    /// The record has changed since.
+    StaleVersion,
+    /// An added member has restarted since it acknowledged.
+    StaleMember(Fingerprint),
+    /// An added member is not to keep a copy.
+    NotReplica(Fingerprint),
+    /// The set lacks the host.
+    LacksHost,
+}
+
+/// A host that hands a topic over says that `to` has everything: the index gives `to` the next grant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// The topic.
+    pub topic: TopicId,
+    /// The epoch under which the caller hosts it.
+    pub epoch: Epoch,
+    /// Who takes over.
+    pub to: Fingerprint,
+}
+message!(0x31 HandOver);
+
+/// The answer to [`HandOver`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// The record as it is now; another epoch than the one sent, or another phase: it was late.
+    pub copies: Copies,
+}
+message!(0x31 HandedOver);
+
+/// A wish of the topic's owner or the operator: this peer shall host the topic. Each call takes the
+/// next step, so it is repeated until the answer is [`MoveState::Done`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MoveTopic {
+    /// The topic.
+    pub name: TopicName,
+    /// Who shall host it. `None`: whoever of the in-sync set, else of the willing live peers, has the least
+    /// to do, but not the present host.
+    pub to: Option<PeerName>,
+}
+message!(0x32 MoveTopic);
+
+/// The answer to [`MoveTopic`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MovingTopic {
+    /// The topic's id.
+    pub topic: TopicId,
+    /// Who is to host it.
+    pub to: PeerName,
+    /// How far it is.
+    pub state: MoveState,
+}
+message!(0x32 MovingTopic);
+
+/// How far a move is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MoveState {
+    /// The target is getting its copy.
+    Copying {
+        /// End of the host's log, as last reported.
+        end: Offset,
+    },
+    /// Appends are paused until the target has everything.
+    HandingOver,
+    /// It hosts the topic.
+    Done {
+        /// The new epoch.
+        epoch: Epoch,
+    },
+}
+
+/// A replica whose copy is damaged wants to be in no in-sync set before it fetches the copy anew
+/// (rule 10). Valid in the caller's session only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaveInSync {
+    /// The session.
+    pub session: SessionId,
+    /// The topic.
+    pub topic: TopicId,
+}
+message!(0x37 LeaveInSync);
+
+/// The answer to [`LeaveInSync`]: the caller is in no in-sync set of the topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftInSync {
+    /// The record as it is now.
+    pub copies: Copies,
+}
+message!(0x37 LeftInSync);
+
+/// What a peer's journal has of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyReport {
+    /// The topic.
+    pub topic: TopicId,
+    /// Its name.
+    pub name: TopicName,
+    /// The highest epoch that the peer knows of it.
+    pub known: Epoch,
+    /// The grant under which the peer has hosted it last; 0: never.
+    pub own_grant: u32,
+    /// Where its log ends, as written.
+    pub end: Offset,
+}
