@@ -1,11 +1,14 @@
 //! Making and removing many topics through the public API.
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
 
 use super::error::BenchError;
 use super::fleet::Fleet;
 use super::work::Topics;
 use crate::client::{Client, TopicFilter};
+use crate::clock;
 use crate::types::{PeerName, TopicName, TopicSettings};
 use crate::wire::index::{CreateOutcome, NewTopic};
 
@@ -17,12 +20,33 @@ const PER_REQUEST: u64 = 1_000;
 const REQUESTS: usize = 8;
 /// Deletions under way.
 const DELETIONS: usize = 64;
+/// What is measured is one copy, where nothing else is said.
+const ONE_COPY: TopicSettings = TopicSettings {
+    retain_bytes: None,
+    retain_age_ms: None,
+    replicas: 1,
+    min_in_sync: 1,
+};
+/// How long a topic's copies may take to be in sync.
+const IN_SYNC_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is asked whether they are.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 
-/// Creates `count` topics whose names nobody has, on the fleet's own hosts in turns, or where the
-/// index chooses. `progress` is told how many are there.
+/// Creates `count` topics whose names nobody has, with one copy each, on the fleet's own hosts in
+/// turns, or where the index chooses. `progress` is told how many are there.
 pub async fn create(
     fleet: &Fleet,
     count: u64,
+    progress: impl FnMut(u64),
+) -> Result<Topics, BenchError> {
+    create_with(fleet, count, ONE_COPY, progress).await
+}
+
+/// As [`create`], with `settings`.
+pub async fn create_with(
+    fleet: &Fleet,
+    count: u64,
+    settings: TopicSettings,
     mut progress: impl FnMut(u64),
 ) -> Result<Topics, BenchError> {
     let topics = Topics {
@@ -42,7 +66,7 @@ pub async fn create(
             .map(|number| topics.name(number))
             .collect::<Result<_, _>>()?;
         let host = hosts.get(request % hosts.len().max(1)).cloned();
-        running.spawn(create_some(fleet.client.clone(), names, host));
+        running.spawn(create_some(fleet.client.clone(), names, settings, host));
     }
     while let Some(some) = running.join_next().await {
         made += joined(Some(some))?;
@@ -60,9 +84,36 @@ pub async fn create_one_per_host(fleet: &Fleet) -> Result<Topics, BenchError> {
     };
     for (host, number) in hosts.into_iter().zip(0..) {
         let names = vec![topics.name(number)?];
-        create_some(fleet.client.clone(), names, Some(host)).await?;
+        create_some(fleet.client.clone(), names, ONE_COPY, Some(host)).await?;
     }
     Ok(topics)
+}
+
+/// Waits until every topic has as many copies in sync as its settings say.
+pub async fn in_sync(client: &Client, topics: &Topics) -> Result<(), BenchError> {
+    let began = clock::mono_now();
+    for number in 0..topics.count {
+        let name = topics.name(number)?;
+        loop {
+            let shown = client.show_topic(&name).await;
+            let shown = shown.map_err(BenchError::waypost("looking at a topic's copies"))?;
+            if shown.in_sync.len() >= usize::from(shown.info.settings.replicas) {
+                break;
+            }
+            if clock::mono_now().since(began) > IN_SYNC_WITHIN {
+                return Err(BenchError::TimedOut {
+                    what: format!(
+                        "{} copies of '{name}' to be in sync; {} are",
+                        shown.info.settings.replicas,
+                        shown.in_sync.len()
+                    ),
+                    seconds: IN_SYNC_WITHIN.as_secs(),
+                });
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+    Ok(())
 }
 
 fn joined<T>(
@@ -77,13 +128,11 @@ fn joined<T>(
 async fn create_some(
     client: Client,
     names: Vec<TopicName>,
+    settings: TopicSettings,
     host: Option<PeerName>,
 ) -> Result<u64, BenchError> {
     let wanted = names.len();
-    let new = |name| NewTopic {
-        name,
-        settings: TopicSettings::default(),
-    };
+    let new = |name| NewTopic { name, settings };
     let created = client
         .create_topics(names.into_iter().map(new).collect(), host.as_ref())
         .await

@@ -1,9 +1,12 @@
 //! What the index does for a client: topics, subscriptions, peers.
 
+use std::time::Duration;
+
 use super::Client;
 use super::error::ClientError;
 use crate::limits;
 use crate::types::{Group, PeerName, TopicId, TopicName, TopicSettings, Version};
+use crate::wire::index::copies::{MoveState, MoveTopic, MovingTopic};
 use crate::wire::index::{
     ClearNotices, CreateOutcome, CreateTopics, CreatedTopics, DeleteTopic, DeletedTopic,
     Deregister, Deregistered, Forget, Forgotten, HostAddress, IndexStatus, IndexStatusReply,
@@ -12,6 +15,9 @@ use crate::wire::index::{
     Unsubscribe,
 };
 use crate::wire::{ErrorCode, ErrorReply};
+
+/// How often the index is asked how far a move is.
+const MOVE_ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// Which topics to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,6 +112,35 @@ impl Client {
         let doing = format!("changing topic '{name}'");
         let done = self.inner.index.call(&doing, &request, false).await?;
         Ok(done.version)
+    }
+
+    /// Moves a topic to another host, `None`: to whom the index chooses, and answers when that one
+    /// hosts it. A peer without a copy gets one first. Messages go on meanwhile, but for the moment of
+    /// the hand-over itself. `progress` is told of each step.
+    ///
+    /// Cancelled, the index may finish the step that it is at.
+    pub async fn move_topic(
+        &self,
+        name: &TopicName,
+        to: Option<&PeerName>,
+        mut progress: impl FnMut(&MovingTopic),
+    ) -> Result<MovingTopic, ClientError> {
+        let doing = format!("moving topic '{name}'");
+        let mut to = to.cloned();
+        loop {
+            let request = MoveTopic {
+                name: name.clone(),
+                to: to.clone(),
+            };
+            let moving = self.inner.index.call(&doing, &request, true).await?;
+            progress(&moving);
+            if let MoveState::Done { .. } = moving.state {
+                self.inner.routes.lock().forget(name);
+                return Ok(moving);
+            }
+            to = Some(moving.to);
+            tokio::time::sleep(MOVE_ASKED_EVERY).await;
+        }
     }
 
     /// A page of topics in the order of their names, and where the next page starts.
