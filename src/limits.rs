@@ -284,6 +284,8 @@ pub const HELD_BYTES_PER_TOPIC: u64 = 64 << 20;
 pub const HELD_MESSAGES_PER_PUBLISHER: u64 = 1_000;
 /// Bytes that the index holds in all; its disk is small.
 pub const HELD_BYTES: u64 = 1 << 30;
+/// Slots in one frame of acknowledgements or watermarks; a group sync of more topics sends several.
+pub const SLOTS_PER_FRAME: usize = 16_384;
 /// Positions in one frame to a replica.
 pub const POSITIONS_PER_FRAME: usize = 4_096;
 /// Runs of producers' sequences in one frame to a replica.

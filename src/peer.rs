@@ -31,6 +31,7 @@ mod host;
 mod position;
 mod pull;
 mod read;
+mod replication;
 mod reports;
 mod session;
 mod tips;
