@@ -123,12 +123,11 @@ impl Stream {
 
     async fn until(&mut self, is: impl Fn(&Ack) -> bool) -> Result<Ack, BenchError> {
         let told = self.last.wait_for(|ack| ack.as_ref().is_some_and(&is));
-        match tokio::time::timeout(PATIENCE, told).await {
-            Ok(Ok(ack)) => ack
-                .clone()
-                .ok_or_else(|| BenchError::Usage("no acknowledgement".to_owned())),
+        let told = tokio::time::timeout(PATIENCE, told).await;
+        match told.map(|told| told.ok().and_then(|ack| ack.clone())) {
+            Ok(Some(ack)) => Ok(ack),
             // The task has ended, with an error.
-            Ok(Err(_)) => Err(self.failed().await),
+            Ok(None) => Err(self.failed().await),
             Err(_) => Err(BenchError::TimedOut {
                 what: "an acknowledgement of another host".to_owned(),
                 seconds: PATIENCE.as_secs(),
