@@ -8,7 +8,6 @@ use super::error::BenchError;
 use super::fleet::Fleet;
 use super::work::Topics;
 use crate::client::{Client, TopicFilter};
-use crate::clock;
 use crate::types::{PeerName, TopicName, TopicSettings};
 use crate::wire::index::{CreateOutcome, NewTopic};
 
@@ -29,8 +28,6 @@ const ONE_COPY: TopicSettings = TopicSettings {
 };
 /// How long a topic's copies may take to be in sync.
 const IN_SYNC_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is asked whether they are.
-const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// Creates `count` topics whose names nobody has, with one copy each, on the fleet's own hosts in
 /// turns, or where the index chooses. `progress` is told how many are there.
@@ -90,27 +87,20 @@ pub async fn create_one_per_host(fleet: &Fleet) -> Result<Topics, BenchError> {
 }
 
 /// Waits until every topic has as many copies in sync as its settings say.
-pub async fn in_sync(client: &Client, topics: &Topics) -> Result<(), BenchError> {
-    let began = clock::mono_now();
+pub async fn in_sync(client: &Client, topics: &Topics, copies: u8) -> Result<(), BenchError> {
     for number in 0..topics.count {
         let name = topics.name(number)?;
-        loop {
-            let shown = client.show_topic(&name).await;
-            let shown = shown.map_err(BenchError::waypost("looking at a topic's copies"))?;
-            if shown.in_sync.len() >= usize::from(shown.info.settings.replicas) {
-                break;
-            }
-            if clock::mono_now().since(began) > IN_SYNC_WITHIN {
-                return Err(BenchError::TimedOut {
-                    what: format!(
-                        "{} copies of '{name}' to be in sync; {} are",
-                        shown.info.settings.replicas,
-                        shown.in_sync.len()
-                    ),
-                    seconds: IN_SYNC_WITHIN.as_secs(),
-                });
-            }
-            tokio::time::sleep(ASK_EVERY).await;
+        let shown = client.wait_in_sync(&name, copies.into(), IN_SYNC_WITHIN);
+        let shown = shown.await;
+        let shown = shown.map_err(BenchError::waypost("waiting for a topic's copies"))?;
+        if shown.in_sync.len() < usize::from(copies) {
+            return Err(BenchError::TimedOut {
+                what: format!(
+                    "{copies} copies of '{name}' to be in sync; {} are",
+                    shown.in_sync.len()
+                ),
+                seconds: IN_SYNC_WITHIN.as_secs(),
+            });
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Client;
 use super::error::ClientError;
+use crate::clock;
 use crate::limits;
 use crate::types::{Group, PeerName, TopicId, TopicName, TopicSettings, Version};
 use crate::wire::index::copies::{MoveState, MoveTopic, MovingTopic};
@@ -16,8 +17,8 @@ use crate::wire::index::{
 };
 use crate::wire::{ErrorCode, ErrorReply};
 
-/// How often the index is asked how far a move is.
-const MOVE_ASKED_EVERY: Duration = Duration::from_millis(20);
+/// How often the index is asked about something that is going on.
+const ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// Which topics to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -139,7 +140,7 @@ impl Client {
                 return Ok(moving);
             }
             to = Some(moving.to);
-            tokio::time::sleep(MOVE_ASKED_EVERY).await;
+            tokio::time::sleep(ASKED_EVERY).await;
         }
     }
 
@@ -169,6 +170,24 @@ impl Client {
         let request = ShowTopic { name: name.clone() };
         let doing = format!("showing topic '{name}'");
         self.inner.index.call(&doing, &request, true).await
+    }
+
+    /// Waits until at least `copies` of the topic are in sync, but no longer than `within`; the answer
+    /// shows how many are.
+    pub async fn wait_in_sync(
+        &self,
+        name: &TopicName,
+        copies: usize,
+        within: Duration,
+    ) -> Result<ShownTopic, ClientError> {
+        let until = clock::mono_now().plus(within);
+        loop {
+            let shown = self.show_topic(name).await?;
+            if shown.in_sync.len() >= copies || clock::mono_now() > until {
+                return Ok(shown);
+            }
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
     }
 
     /// The routes of many topics in one request; `None` for one that does not exist. As many names

@@ -20,6 +20,8 @@ use crate::types::{MonoNs, PeerName, TopicName, TopicSettings};
 
 /// Two that keep copies, and one that makes up for a lost one.
 const PEERS: usize = 3;
+/// Copies of the topic.
+const COPIES: u8 = 2;
 /// How often each is done.
 const RUNS: u32 = 50;
 /// How long one may take before it counts as failed.
@@ -33,7 +35,7 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     }
     let mut fleet = bench.fleet(PEERS, limits::SEGMENT_BYTES).await?;
     let settings = TopicSettings {
-        replicas: 2,
+        replicas: COPIES,
         ..TopicSettings::default()
     };
     let topics = topics::create_with(&fleet, 1, settings, |_| ()).await?;
@@ -43,7 +45,7 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
         for run in 1..=runs {
             let what = if planned { "handing over" } else { "killing" };
             bench.doing(&format!("{what} the host of a topic, {run} of {runs}"));
-            topics::in_sync(&fleet.client, &topics).await?;
+            topics::in_sync(&fleet.client, &topics, COPIES).await?;
             times.push(match planned {
                 true => hand_over(&fleet, &topics).await?,
                 false => kill(&mut fleet, &topics).await?,
@@ -55,7 +57,7 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
 }
 
 fn measured(planned: bool, times: &[Duration]) -> Measurement {
-    let parameters = params([("replicas", json!(2)), ("planned", json!(planned))]);
+    let parameters = params([("replicas", json!(COPIES)), ("planned", json!(planned))]);
     let mut found = Measurement::of("failover", parameters, &[], false);
     let ms: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
     found.runs = times.len() as u32;

@@ -51,7 +51,9 @@ async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
             ..TopicSettings::default()
         };
         let topics = topics::create_with(fleet, kind.topics, settings, |_| ()).await?;
-        topics::in_sync(&fleet.client, &topics).await?;
+        if kind.replicas > 1 {
+            topics::in_sync(&fleet.client, &topics, kind.replicas).await?;
+        }
         let found = measure(bench, fleet, &raw, &topics, kind).await?;
         bench.found(found);
     }
