@@ -223,6 +223,11 @@ impl Host {
                 finish(sender, Ok(position::statuses(&self, &caller, &request))).await;
             }
             PeerRequest::PeerStatus(_) => finish(sender, Ok(self.status())).await,
+            PeerRequest::Replicate(_) | PeerRequest::FetchDedupe(_) => {
+                let detail = "this peer does not replicate its topics yet";
+                let error = ErrorReply::new(ErrorCode::Unsupported, detail);
+                finish(sender, Err::<PeerStatusReply, _>(error)).await;
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod replication;
 
+use self::replication::{DedupeTable, FetchDedupe, Replicate, ReplicateOpened};
 use super::message::{message, requests};
 use super::pass::SignedPass;
 use crate::limits;
@@ -24,6 +25,8 @@ requests! {
         Commit => Committed,
         TopicStatus => TopicStatuses,
         PeerStatus => PeerStatusReply,
+        Replicate => ReplicateOpened,
+        FetchDedupe => DedupeTable,
     }
 }
 
