@@ -167,9 +167,10 @@ impl Parts {
         let hooks = Hooks {
             on_commit: {
                 let (tips, changed) = (Arc::clone(&tips), Arc::clone(&changed));
-                Box::new(move |topics| {
-                    tips.moved(topics);
-                    changed.mark(topics);
+                Box::new(move |ends| {
+                    let topics: Vec<_> = ends.iter().map(|(topic, _)| *topic).collect();
+                    tips.moved(&topics);
+                    changed.mark(&topics);
                 })
             },
             // The journal fails once; a full channel already holds the reason.

@@ -100,8 +100,8 @@ fn taken(outcome: Outcome) -> Result<journal::Appended, ErrorReply> {
 /// What a refusal of the journal tells the caller.
 pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
     let code = match refusal {
-        Refusal::UnknownTopic => ErrorCode::NotHost,
-        Refusal::StaleEpoch { .. } => ErrorCode::StaleEpoch,
+        Refusal::UnknownTopic | Refusal::NotHosted => ErrorCode::NotHost,
+        Refusal::StaleEpoch { .. } | Refusal::LowerGrant { .. } => ErrorCode::StaleEpoch,
         Refusal::NotBooted | Refusal::StaleBoot { .. } => ErrorCode::NotReady,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::UnknownProducer => ErrorCode::UnknownProducer,
@@ -110,6 +110,8 @@ pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
         Refusal::TooManyGroups { .. } => ErrorCode::QuotaExceeded,
         Refusal::Damaged => ErrorCode::Damaged,
         Refusal::Corrupt(_) | Refusal::WrongTopic { .. } => ErrorCode::CorruptBatch,
+        // To commands of a replica, which no caller can send.
+        Refusal::Hosted | Refusal::NotNext { .. } => ErrorCode::Internal,
     };
     ErrorReply::new(code, refusal.to_string())
 }
