@@ -266,7 +266,7 @@ pub const DAMAGE_REPORTS: usize = 1_024;
 /// Most copies that one topic can have, its host's included.
 pub const COPIES: usize = 7;
 /// Slots in one frame of acknowledgements or watermarks; a group sync of more topics sends several.
-pub const SLOTS_PER_FRAME: usize = 16_384;
+pub const SLOTS_PER_FRAME: usize = 4_096;
 /// Positions in one frame to a replica.
 pub const POSITIONS_PER_FRAME: usize = 4_096;
 /// Runs of producers' sequences in one frame to a replica.
