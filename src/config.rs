@@ -53,6 +53,8 @@ pub struct IndexingServer {
     pub admission: Admission,
     /// The index's data, relative to the config's folder.
     pub data_dir: PathBuf,
+    /// How long a copy may be away before another peer makes up for it, seconds.
+    pub repair_after_s: u64,
 }
 
 /// Who may register at an index that is not on loopback.
@@ -91,6 +93,8 @@ pub struct PeerNode {
     pub data_dir: PathBuf,
     /// Copies wanted of topics that this peer creates.
     pub replicas: u8,
+    /// Whether this peer keeps copies of topics that others host.
+    pub replica: bool,
     /// Size of a journal segment.
     pub segment_bytes: u64,
     /// Memory for the newest messages.

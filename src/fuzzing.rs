@@ -13,6 +13,7 @@ use crate::journal::{Hooks, Journal, Options, TopicStat};
 use crate::types::{Epoch, Offset, UnixMicros};
 use crate::wire::batch;
 use crate::wire::frame::put_frame;
+use crate::wire::index::copies;
 use crate::wire::{ErrorReply, Frame, FrameDecoder, Message, WireRequest};
 use crate::wire::{index, peer};
 
@@ -101,6 +102,8 @@ pub fn index_request(data: &[u8]) {
         Forgotten IndexStatus IndexStatusReply SessionOpen SessionOpened Heartbeat HeartbeatAck
         SessionEnd SessionAssignments AssignmentsOpened Assign Assigned SessionReports
         ReportsOpened Report ReportAck);
+    every!(&frame, copies:
+        AlterInSync AlteredInSync HandOver HandedOver MoveTopic MovingTopic LeaveInSync LeftInSync);
 }
 
 /// As [`index_request`], for the peer protocol.

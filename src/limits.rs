@@ -265,6 +265,25 @@ pub const DAMAGE_REPORTS: usize = 1_024;
 
 /// Most copies that one topic can have, its host's included.
 pub const COPIES: usize = 7;
+/// How long a replica may trail its host before the host asks for a set without it (`replica_lag_ms`):
+/// some hundred round trips of a network and tens of syncs, yet short enough to wait for.
+pub const REPLICA_LAG: Duration = Duration::from_millis(1_000);
+/// How long a copy may be away before another peer makes up for it (`repair_after_s`): longer than a
+/// restart or an upgrade takes, for copying costs more than waiting.
+pub const REPAIR_AFTER: Duration = Duration::from_secs(300);
+/// Topics that get new copies for lost ones at the same time: bounds what repair takes from a
+/// network's bandwidth.
+pub const REPAIRS_AT_ONCE: usize = 16;
+/// Bytes of one batch that the index holds while no host is live: events, not data.
+pub const HELD_BATCH_BYTES: u64 = 64 << 10;
+/// Messages that the index holds for one topic.
+pub const HELD_MESSAGES_PER_TOPIC: u64 = 10_000;
+/// Bytes that the index holds for one topic.
+pub const HELD_BYTES_PER_TOPIC: u64 = 64 << 20;
+/// Messages that the index holds of one publisher in one topic, so that one cannot take all.
+pub const HELD_MESSAGES_PER_PUBLISHER: u64 = 1_000;
+/// Bytes that the index holds in all; its disk is small.
+pub const HELD_BYTES: u64 = 1 << 30;
 /// Slots in one frame of acknowledgements or watermarks; a group sync of more topics sends several.
 pub const SLOTS_PER_FRAME: usize = 4_096;
 /// Positions in one frame to a replica.

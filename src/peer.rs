@@ -68,6 +68,8 @@ pub struct PeerOptions {
     pub listen: Listen,
     /// The address that others are told; `None`: the bound one, or what the index observes.
     pub advertise: Option<IpAddr>,
+    /// Whether it is willing to keep copies of topics that others host.
+    pub keeps_copies: bool,
     /// The journal's folder and sizes.
     pub journal: journal::Options,
 }
@@ -216,6 +218,7 @@ impl Parts {
             name: options.name.clone(),
             identity: options.identity,
             addresses: vec![advertised(address, options.advertise)],
+            keeps_copies: options.keeps_copies,
             journal: self.journal.clone(),
             boot,
             state,
@@ -405,6 +408,7 @@ struct ControlThread {
     name: PeerName,
     identity: Identity,
     addresses: Vec<SocketAddr>,
+    keeps_copies: bool,
     journal: Journal,
     boot: BootId,
     state: Arc<host::HostState>,
@@ -445,6 +449,7 @@ impl ControlThread {
             journal: self.journal,
             boot: self.boot,
             addresses: self.addresses,
+            keeps_copies: self.keeps_copies,
             state: self.state,
             tips: self.tips,
             changed: self.changed,

@@ -3,6 +3,8 @@
 #[path = "wire_format/golden.rs"]
 #[allow(dead_code)]
 mod golden;
+#[path = "wire_format/golden_copies.rs"]
+mod golden_copies;
 #[path = "wire_format/golden_index.rs"]
 #[allow(dead_code)]
 mod golden_index;

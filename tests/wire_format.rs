@@ -5,6 +5,8 @@
 mod documented;
 #[path = "wire_format/golden.rs"]
 mod golden;
+#[path = "wire_format/golden_copies.rs"]
+mod golden_copies;
 #[path = "wire_format/golden_index.rs"]
 mod golden_index;
 #[path = "wire_format/golden_peer.rs"]

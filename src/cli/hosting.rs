@@ -56,6 +56,7 @@ impl Hosting {
                 known_index: Some(KnownIndex::new(&certs)),
                 listen,
                 advertise: advertise(ctx).await?,
+                keeps_copies: config.peer_node.replica,
                 journal,
             },
             name: name.clone(),

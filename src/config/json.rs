@@ -117,6 +117,11 @@ impl<'a> Node<'a> {
         serde_json::from_str(self.raw).ok()
     }
 
+    /// The value, if it is true or false.
+    pub(super) fn as_bool(&self) -> Option<bool> {
+        serde_json::from_str(self.raw).ok()
+    }
+
     /// The value as it stands there, on one line and shortened, for error messages.
     pub(super) fn shown(&self) -> String {
         const MAX: usize = 60;

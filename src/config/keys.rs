@@ -59,6 +59,12 @@ pub const KEYS: &[Key] = &[
         about: "the index's data, beside this file unless absolute",
     },
     Key {
+        path: "indexing_server.repair_after_s",
+        expects: "a whole number of seconds",
+        default: "300",
+        about: "how long a copy may be away before another peer makes up for it",
+    },
+    Key {
         path: "peer_node.id",
         expects: "a peer name as text: letters, digits and . _ - (a letter or digit first), at most 64",
         default: "the only identity in certs/",
@@ -96,9 +102,15 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "peer_node.replicas",
-        expects: "a whole number from 1 to 255",
+        expects: "a whole number from 1 to 7",
         default: "2",
         about: "copies wanted of topics that this peer creates, the host's included",
+    },
+    Key {
+        path: "peer_node.replica",
+        expects: "true or false",
+        default: "true",
+        about: "whether this peer keeps copies of topics that others host",
     },
     Key {
         path: "peer_node.segment_bytes",

@@ -19,6 +19,7 @@ use crate::text::one_line;
 use crate::types::TopicSettings;
 
 const LOOPBACK: Host = Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+const COPIES: RangeInclusive<u64> = 1..=limits::COPIES as u64;
 const PORTS: RangeInclusive<u64> = 1..=u16::MAX as u64;
 
 pub(super) fn defaults() -> Config {
@@ -33,6 +34,7 @@ pub(super) fn defaults() -> Config {
             fingerprint: None,
             admission: Admission::Listed,
             data_dir: "data/index".into(),
+            repair_after_s: limits::REPAIR_AFTER.as_secs(),
         },
         peer_node: PeerNode {
             id: None,
@@ -42,6 +44,7 @@ pub(super) fn defaults() -> Config {
             advertise_ip: None,
             data_dir: "data/peers".into(),
             replicas: TopicSettings::default().replicas,
+            replica: true,
             segment_bytes: 128 << 20,
             tail_cache_bytes: 64 << 20,
         },
@@ -213,6 +216,11 @@ impl Values<'_> {
         self.optional_text("indexing_server.fingerprint", &mut server.fingerprint)?;
         self.text("indexing_server.admission", &mut server.admission)?;
         self.path("indexing_server.data_dir", &mut server.data_dir)?;
+        self.number(
+            "indexing_server.repair_after_s",
+            0..=u64::MAX,
+            &mut server.repair_after_s,
+        )?;
 
         let node = &mut config.peer_node;
         self.optional_text("peer_node.id", &mut node.id)?;
@@ -225,7 +233,8 @@ impl Values<'_> {
         )?;
         self.optional_text("peer_node.advertise_ip", &mut node.advertise_ip)?;
         self.path("peer_node.data_dir", &mut node.data_dir)?;
-        self.number("peer_node.replicas", 1..=255, &mut node.replicas)?;
+        self.number("peer_node.replicas", COPIES, &mut node.replicas)?;
+        self.take("peer_node.replica", |v| v.as_bool(), |is| node.replica = is)?;
         let sizes = limits::SEGMENT_BYTES_RANGE;
         self.number("peer_node.segment_bytes", sizes, &mut node.segment_bytes)?;
         self.number(

@@ -66,6 +66,7 @@ impl Config {
             "indexing_server.fingerprint" => text(server.fingerprint.as_ref()),
             "indexing_server.admission" => Some(server.admission.text().into()),
             "indexing_server.data_dir" => folder(&server.data_dir),
+            "indexing_server.repair_after_s" => Some(server.repair_after_s.into()),
             "peer_node.id" => text(node.id.as_ref()),
             "peer_node.ip" => text(Some(&node.ip)),
             "peer_node.base_port" => Some(node.base_port.into()),
@@ -73,6 +74,7 @@ impl Config {
             "peer_node.advertise_ip" => text(node.advertise_ip.as_ref()),
             "peer_node.data_dir" => folder(&node.data_dir),
             "peer_node.replicas" => Some(node.replicas.into()),
+            "peer_node.replica" => Some(node.replica.into()),
             "peer_node.segment_bytes" => Some(node.segment_bytes.into()),
             "peer_node.tail_cache_bytes" => Some(node.tail_cache_bytes.into()),
             "log.level" => Some(

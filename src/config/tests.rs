@@ -19,6 +19,8 @@ fn sample(path: &str) -> Value {
         "id" => json!("p-1"),
         "data_dir" | "file" => json!("/elsewhere"),
         "replicas" => json!(3),
+        "replica" => json!(false),
+        "repair_after_s" => json!(20),
         "segment_bytes" | "tail_cache_bytes" => json!(1 << 20),
         "level" => json!("debug"),
         "format" => json!("json"),

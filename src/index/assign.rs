@@ -152,6 +152,8 @@ impl Feed {
         for assignment in &assignments {
             match assignment {
                 Assignment::Host { topic, .. } => waiting.hosts.push(*topic),
+                // Nobody waits for a copy's beginning.
+                Assignment::Replicate { .. } => {}
                 Assignment::Erase { topic } => waiting.erases.push(*topic),
             }
         }

@@ -27,7 +27,13 @@ pub(super) async fn run(
         let assign: Assign = receiver.expect().await?;
         let revision = assign.revision;
         let refused = take(&journal, tips, assign.assignments).await?;
-        sender.send(&Assigned { revision, refused }).await?;
+        let known = Vec::new();
+        let assigned = Assigned {
+            revision,
+            refused,
+            known,
+        };
+        sender.send(&assigned).await?;
     }
 }
 
@@ -79,9 +85,10 @@ fn command(
         Assignment::Host {
             topic,
             name,
-            grant,
             settings,
+            copies,
         } => {
+            let grant = copies.grant;
             let known = journal.topic(topic).filter(|_| !erased.contains(&topic));
             let same =
                 known.is_some_and(|known| known.grant == grant && known.settings == settings);
@@ -97,6 +104,8 @@ fn command(
             erased.insert(topic);
             (topic, Some(Command::Forget { topic }))
         }
+        // Nothing follows yet.
+        Assignment::Replicate { topic, .. } => (topic, None),
     }
 }
 
@@ -104,16 +113,26 @@ fn command(
 mod tests {
     use super::*;
     use crate::journal::{Hooks, Options};
-    use crate::types::{Offset, TopicSettings};
+    use crate::types::{Fingerprint, Offset, TopicSettings};
+    use crate::wire::index::copies::{Copies, CopiesPhase};
 
+    const HOST: Fingerprint = Fingerprint([7; 32]);
     const TOPIC: TopicId = TopicId([1; 16]);
 
     fn host() -> Assignment {
         Assignment::Host {
             topic: TOPIC,
             name: "T1".parse().unwrap(),
-            grant: 1,
             settings: TopicSettings::default(),
+            copies: Copies {
+                host: HOST,
+                grant: 1,
+                version: 1,
+                in_sync: vec![HOST],
+                replicas: vec![HOST],
+                phase: CopiesPhase::Serving,
+                lineage: 0,
+            },
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) struct Control {
     pub(super) journal: Journal,
     pub(super) boot: BootId,
     pub(super) addresses: Vec<SocketAddr>,
+    pub(super) keeps_copies: bool,
     pub(super) state: Arc<HostState>,
     pub(super) tips: Arc<Tips>,
     pub(super) changed: Arc<Changed>,
@@ -188,6 +189,7 @@ impl Control {
             incarnation: self.journal.last_incarnation(),
             addresses: self.addresses.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            keeps_copies: self.keeps_copies,
         };
         let broken = |error| ClientError::call(doing, error);
         let (sender, mut receiver) = connection.open(&request).await.map_err(broken)?;

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::limits;
 use crate::types::{Epoch, ProducerId};
 
 /// Bounds of what is held. Small on purpose: this carries a topic over a failover, it is no broker.
@@ -31,11 +32,11 @@ pub struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Quotas {
-            batch_bytes: 64 << 10,
-            topic_messages: 10_000,
-            topic_bytes: 64 << 20,
-            publisher_messages: 1_000,
-            total_bytes: 1 << 30,
+            batch_bytes: limits::HELD_BATCH_BYTES,
+            topic_messages: limits::HELD_MESSAGES_PER_TOPIC,
+            topic_bytes: limits::HELD_BYTES_PER_TOPIC,
+            publisher_messages: limits::HELD_MESSAGES_PER_PUBLISHER,
+            total_bytes: limits::HELD_BYTES,
         }
     }
 }

@@ -26,9 +26,7 @@ use super::rules::{Rule, Rules};
 use crate::types::{Epoch, Incarnation, MonoNs, Offset, Version};
 use follower::Follower;
 
-/// How long a replica may trail its host before the host asks for a set without it (`replica_lag_ms`):
-/// some hundred round trips of a network and tens of syncs, yet short enough to wait for.
-pub const REPLICA_LAG: Duration = Duration::from_millis(1_000);
+pub use crate::limits::REPLICA_LAG;
 
 /// What all topics of a host have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

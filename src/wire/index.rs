@@ -18,6 +18,11 @@ pub use session::{
     ReportsOpened, SessionAssignments, SessionEnd, SessionOpen, SessionOpened, SessionReports,
 };
 
+use copies::{
+    AlterInSync, AlteredInSync, HandOver, HandedOver, LeaveInSync, LeftInSync, MoveTopic,
+    MovingTopic,
+};
+
 use super::message::{message, requests};
 use super::pass::SignedPass;
 use crate::limits;
@@ -49,6 +54,10 @@ requests! {
         SessionOpen => SessionOpened,
         SessionAssignments => AssignmentsOpened,
         SessionReports => ReportsOpened,
+        AlterInSync => AlteredInSync,
+        HandOver => HandedOver,
+        MoveTopic => MovingTopic,
+        LeaveInSync => LeftInSync,
     }
 }
 

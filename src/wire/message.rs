@@ -35,21 +35,23 @@ pub trait WireRequest: Sized {
 /// Implements [`Message`] for a struct: `message!(0x01 Lookup)`, with a bound on a list:
 /// `message!(0x03 LookupMany, names <= limit)`.
 macro_rules! message {
-    ($kind:literal $name:ident $(, $list:ident <= $max:expr)?) => {
+    ($kind:literal $name:ident $(, $list:ident <= $max:expr)*) => {
         impl $crate::wire::message::Message for $name {
             const KIND: u8 = $kind;
             const NAME: &'static str = stringify!($name);
-            $(fn check_bounds(&self) -> Result<(), $crate::wire::frame::DecodeError> {
-                let max: usize = $max;
-                if self.$list.len() > max {
-                    return Err($crate::wire::frame::DecodeError::TooMany {
-                        message: stringify!($name),
-                        found: self.$list.len(),
-                        max,
-                    });
-                }
+            fn check_bounds(&self) -> Result<(), $crate::wire::frame::DecodeError> {
+                $(
+                    let max: usize = $max;
+                    if self.$list.len() > max {
+                        return Err($crate::wire::frame::DecodeError::TooMany {
+                            message: stringify!($name),
+                            found: self.$list.len(),
+                            max,
+                        });
+                    }
+                )*
                 Ok(())
-            })?
+            }
         }
     };
 }

@@ -9,6 +9,7 @@ const DOC: &str = include_str!("../../docs/WIRE.md");
 const INDEX: &str = concat!(
     include_str!("../../src/wire/index.rs"),
     include_str!("../../src/wire/index/session.rs"),
+    include_str!("../../src/wire/index/copies.rs"),
 );
 const PEER: &str = include_str!("../../src/wire/peer.rs");
 
@@ -154,7 +155,7 @@ fn reserved(protocol: Protocol) -> BTreeSet<u8> {
 
 #[test]
 fn reserved_numbers_are_unused() {
-    let index: BTreeSet<u8> = (0x30..=0x3f).collect();
+    let index: BTreeSet<u8> = (0x33..=0x36).chain(0x38..=0x3f).collect();
     assert_eq!(reserved(Protocol::Index), index);
     let peer = [0x09, 0x0a, 0x0b, 0x16, 0x17, 0x19, 0x1a];
     let peer: BTreeSet<u8> = peer.into_iter().chain(0x1b..=0x1f).collect();

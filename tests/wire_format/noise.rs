@@ -9,7 +9,7 @@ use waypost::fuzzing;
 
 /// A number that exists, mostly, before noise.
 fn numbered() -> impl Strategy<Value = Vec<u8>> {
-    let kind = prop_oneof![4 => 1u8..0x27, 1 => any::<u8>()];
+    let kind = prop_oneof![4 => 1u8..0x39, 1 => any::<u8>()];
     (kind, prop::collection::vec(any::<u8>(), 0..300)).prop_map(|(kind, mut rest)| {
         rest.insert(0, kind);
         rest

@@ -110,6 +110,7 @@ fn lists_over_their_bound_are_refused_with_the_bound() {
         incarnation: 0,
         addresses: vec!["127.0.0.1:1".parse().unwrap(); limits::PEER_ADDRESSES + 1],
         version: "x".into(),
+        keeps_copies: true,
     };
     let error = only_frame(&encode(&open)).decode::<SessionOpen>();
     assert!(matches!(

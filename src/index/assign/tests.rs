@@ -36,6 +36,7 @@ fn assigned(revision: u64) -> Assigned {
     Assigned {
         revision,
         refused: vec![],
+        known: vec![],
     }
 }
 
@@ -133,6 +134,7 @@ fn acknowledgements_say_what_was_done() {
     let refused = Assigned {
         revision: 2,
         refused: vec![(id(1), full.clone()), (id(77), full.clone())],
+        known: vec![],
     };
     let done = Done {
         accepted: vec![id(0)],

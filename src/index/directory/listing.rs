@@ -76,8 +76,8 @@ impl Directory {
         Assignment::Host {
             topic: packed.topic,
             name: self.name_of(slot),
-            grant: packed.grant,
             settings: *self.settings.get(packed.settings),
+            copies: self.copies_of(packed),
         }
     }
 

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use super::{Directory, Packed, Slot};
 use crate::index::record::{Counters, PeerRecord, TopicRecord, WaitingRecord};
 use crate::types::{Epoch, Fingerprint, Group, PeerName, TopicId, TopicName, UnixMicros};
+use crate::wire::index::copies::{Copies, CopiesPhase};
 use crate::wire::index::{CompactRoute, HostAddress, Notice, Route, Routes};
 
 impl Directory {
@@ -97,6 +98,21 @@ impl Directory {
             state: packed.state,
             lineage: packed.lineage,
             created: packed.created,
+        }
+    }
+
+    /// A topic's record as far as it concerns its copies.
+    pub(super) fn copies_of(&self, packed: &Packed) -> Copies {
+        let in_sync = self.in_sync.get(packed.in_sync).iter();
+        let in_sync: Vec<_> = in_sync.map(|&number| *self.keys.get(number)).collect();
+        Copies {
+            host: *self.keys.get(packed.host),
+            grant: packed.grant,
+            version: packed.version,
+            replicas: in_sync.clone(),
+            in_sync,
+            phase: CopiesPhase::Serving,
+            lineage: packed.lineage,
         }
     }
 

@@ -231,6 +231,7 @@ impl TestHost {
             incarnation: 0,
             addresses: vec!["0.0.0.0:4000".parse().unwrap()],
             version: "test".into(),
+            keeps_copies: false,
         };
         let (up, mut down) = connection.open(&request).await.unwrap();
         match down.expect::<SessionOpened>().await {
@@ -276,6 +277,7 @@ impl TestHost {
         let word = Assigned {
             revision: frame.revision,
             refused,
+            known: vec![],
         };
         up.send(&word).await.unwrap();
     }

@@ -7,11 +7,7 @@ use std::time::Duration;
 
 use crate::types::MonoNs;
 
-/// How long a copy may be away before another peer makes up for it (`repair_after_s`): longer than a
-/// restart or an upgrade takes, for copying costs more than waiting.
-pub const REPAIR_AFTER: Duration = Duration::from_secs(300);
-/// Topics that get new copies at the same time: bounds what repair takes from a network's bandwidth.
-pub const REPAIRS_AT_ONCE: usize = 16;
+pub use crate::limits::{REPAIR_AFTER, REPAIRS_AT_ONCE};
 
 /// The topics that lack copies. `K` names a topic.
 #[derive(Debug, Clone)]

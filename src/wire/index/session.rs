@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::TopicMetadata;
+use super::copies::{Copies, CopyReport};
 use crate::limits;
 use crate::types::{BootId, Incarnation, SessionId, StorageId, TopicId, TopicName, TopicSettings};
 use crate::wire::ErrorReply;
@@ -25,6 +26,8 @@ pub struct SessionOpen {
     pub addresses: Vec<SocketAddr>,
     /// The program's version.
     pub version: String,
+    /// Whether it is willing to keep copies of topics that others host.
+    pub keeps_copies: bool,
 }
 message!(0x20 SessionOpen, addresses <= limits::PEER_ADDRESSES);
 
@@ -100,24 +103,38 @@ pub struct Assign {
 }
 message!(0x25 Assign, assignments <= limits::ASSIGNMENTS_PER_FRAME);
 
-/// One assignment.
+/// One assignment. It is sent again whenever the version of the topic's record rises.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Assignment {
-    /// Host this topic. Numbers after this one are replication's (docs/WIRE.md).
+    /// Host this topic. Only to the record's host, and only while it is in the in-sync set: one that
+    /// has lost its disk is told to replicate.
     Host {
         /// Its id.
         topic: TopicId,
         /// Its name.
         name: TopicName,
-        /// Its grant.
-        grant: u32,
         /// Its settings.
         settings: TopicSettings,
+        /// Who keeps copies, under which grant.
+        copies: Copies,
     },
-    /// The topic is deleted: an explicit tombstone, the only reason to erase data.
+    /// The topic is deleted, or this peer is to keep no copy of it any more: an explicit tombstone,
+    /// the only reason to erase data.
     Erase {
         /// Its id.
         topic: TopicId,
+    },
+    /// Keep a copy of this topic, from its host, which an ordinary lookup finds. While the topic is
+    /// offline there is no host to follow.
+    Replicate {
+        /// Its id.
+        topic: TopicId,
+        /// Its name.
+        name: TopicName,
+        /// Its settings.
+        settings: TopicSettings,
+        /// Who keeps copies, under which grant.
+        copies: Copies,
     },
 }
 
@@ -128,8 +145,11 @@ pub struct Assigned {
     pub revision: u64,
     /// What it could not take, and why.
     pub refused: Vec<(TopicId, ErrorReply)>,
+    /// Topics of which it knows a higher grant than the frame's: the index comes from a backup. They
+    /// are not taken either.
+    pub known: Vec<CopyReport>,
 }
-message!(0x25 Assigned, refused <= limits::ASSIGNMENTS_PER_FRAME);
+message!(0x25 Assigned, refused <= limits::ASSIGNMENTS_PER_FRAME, known <= limits::ASSIGNMENTS_PER_FRAME);
 
 /// Opens the stream of reports: [`Report`] up, [`ReportAck`] down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
