@@ -14,6 +14,9 @@
 //! | `hosted`, `stream` | one hosted topic: who waits for its watermark; one replica: what waits to be sent |
 //! | `serving` | the stream of a replica |
 //! | `asking` | what hosts ask of the index, and the time at which they look again |
+//! | `roles` | what the index assigns: hosting begun and ended, copies kept |
+//! | `following` | streams to the hosts of topics of which this peer keeps copies |
+//! | `thread` | where all of it runs, but for the streams of replicas |
 //! | `records`, `frames`, `peers` | records and frames to and from the machines; numbers for keys |
 //!
 //! A topic of which this peer has the only copy is none of the machine's business: all that is durable
@@ -21,13 +24,16 @@
 //! [`crate::replication`]'s; here is what carries them out.
 
 pub(in crate::peer) mod asking;
+pub(in crate::peer) mod following;
 pub(in crate::peer) mod frames;
 pub(in crate::peer) mod hosted;
 mod hosting;
 pub(in crate::peer) mod peers;
 pub(in crate::peer) mod records;
+pub(in crate::peer) mod roles;
 pub(in crate::peer) mod serving;
 mod stream;
+pub(in crate::peer) mod thread;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -147,32 +153,40 @@ impl Replication {
         }
     }
 
-    /// The topic as readers may see it.
-    pub(super) fn readable(&self, mut stat: TopicStat) -> Result<TopicStat, ErrorReply> {
+    /// Whether this peer hosts the topic.
+    pub(super) fn hosts(&self, topic: TopicId) -> Result<(), ErrorReply> {
         let roles = self.roles.read();
-        if roles.alone.contains(&stat.id) {
-            return Ok(stat);
+        match roles.alone.contains(&topic) || roles.copied.contains_key(&topic) {
+            true => Ok(()),
+            false => Err(self.not_host(topic)),
         }
-        let Some(hosted) = roles.copied.get(&stat.id) else {
-            return Err(self.not_host(stat.id));
-        };
-        let Some(visible) = hosted.visible() else {
-            return Err(ErrorReply::new(
-                ErrorCode::NotYetVisible,
-                format!(
-                    "this peer has just become host of topic '{}' and waits to hear from the other \
-                     copies how far it is committed; try again",
-                    stat.name
-                ),
-            ));
-        };
-        stat.end = stat.end.min(visible).max(stat.start);
-        Ok(stat)
     }
 
-    /// The end of what readers of a hosted topic see, if that is less than what is durable here.
-    pub(super) fn visible_end(&self, topic: TopicId) -> Option<Offset> {
-        self.roles.read().copied.get(&topic)?.visible()
+    /// The end of what readers of a hosted topic see; `None`: all that is durable here.
+    pub(super) fn visible(&self, topic: TopicId) -> Result<Option<Offset>, ErrorReply> {
+        let roles = self.roles.read();
+        if roles.alone.contains(&topic) {
+            return Ok(None);
+        }
+        let hosted = roles.copied.get(&topic);
+        let hosted = hosted.ok_or_else(|| self.not_host(topic))?;
+        hosted.visible().map(Some).ok_or_else(|| {
+            ErrorReply::new(
+                ErrorCode::NotYetVisible,
+                format!(
+                    "this peer has just become host of topic {topic} and waits to hear from the other \
+                     copies how far it is committed; try again"
+                ),
+            )
+        })
+    }
+
+    /// The topic as readers may see it.
+    pub(super) fn readable(&self, mut stat: TopicStat) -> Result<TopicStat, ErrorReply> {
+        if let Some(visible) = self.visible(stat.id)? {
+            stat.end = stat.end.min(visible).max(stat.start);
+        }
+        Ok(stat)
     }
 
     /// The topic as the index is told of it; `None`: another one is to tell.

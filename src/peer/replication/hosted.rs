@@ -212,7 +212,7 @@ impl Hosted {
 
 /// What is told of an append that was written, but not at all copies when this peer ceased to host. It
 /// must not read as "not taken": the next host may have it.
-fn deposed(topic: TopicId) -> ErrorReply {
+pub(super) fn deposed(topic: TopicId) -> ErrorReply {
     ErrorReply {
         code: ErrorCode::NotCommitted.number(),
         retry: Retry::FreshRoute,
@@ -221,6 +221,14 @@ fn deposed(topic: TopicId) -> ErrorReply {
              whether it is there"
         ),
     }
+}
+
+/// What a caller is told that goes by another epoch than this peer.
+pub(super) fn stale(topic: TopicId, epoch: Epoch) -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::StaleEpoch,
+        format!("this peer does not host topic {topic} under epoch {epoch}"),
+    )
 }
 
 fn position_in_doubt() -> ErrorReply {

@@ -27,6 +27,8 @@ pub(super) struct Machine {
     hosting: Hosting,
     streams: HashMap<PeerNo, Arc<ReplicaStream>>,
     least: HashMap<TopicId, u8>,
+    /// Versions of records of topics that are hosted no more.
+    heard: HashMap<TopicId, Version>,
     /// The time at which the machine wants to look again, as it was last told to the timer.
     armed: Option<MonoNs>,
 }
@@ -37,8 +39,14 @@ impl Machine {
             hosting: Hosting::new(HostContext::new(me)),
             streams: HashMap::new(),
             least: HashMap::new(),
+            heard: HashMap::new(),
             armed: None,
         }
+    }
+
+    fn hear(&mut self, topic: TopicId, version: Version) {
+        let heard = self.heard.entry(topic).or_insert(version);
+        *heard = version.max(*heard);
     }
 }
 
@@ -67,7 +75,10 @@ impl Replication {
     /// told to the machine.
     pub(in crate::peer) fn begin(&self, topic: TopicId, beginning: impl FnOnce() -> Beginning) {
         let machine = &mut *self.machine.lock();
-        self.end_in(machine, topic);
+        // Where it was the only copy, nobody waits, and readers go on.
+        if self.hosted(topic).is_some() {
+            self.end_in(machine, topic);
+        }
         let Beginning {
             epoch,
             log,
@@ -121,10 +132,20 @@ impl Replication {
         Some(self.roles.read().copied.get(&topic)?.epoch)
     }
 
-    /// The version of the record that a hosted topic goes by.
-    pub(in crate::peer) fn hosted_version(&self, topic: TopicId) -> Option<Version> {
+    /// The version of the newest record heard of a topic that this peer hosts with others, or has hosted:
+    /// going back to an older one could mean a set that is not in sync any more. 0: none was.
+    pub(in crate::peer) fn heard(&self, topic: TopicId) -> Version {
         let machine = self.machine.lock();
-        machine.hosting.topic(topic).map(|hosted| hosted.version())
+        let hosted = machine.hosting.topic(topic).map(|hosted| hosted.version());
+        let before = machine.heard.get(&topic).copied();
+        hosted.max(before).unwrap_or(0)
+    }
+
+    /// Nothing of the topic is left here.
+    pub(in crate::peer) fn forget(&self, topic: TopicId) {
+        let machine = &mut *self.machine.lock();
+        self.end_in(machine, topic);
+        machine.heard.remove(&topic);
     }
 
     /// The index's record of a hosted topic, by whatever way. Older ones change nothing.
@@ -144,7 +165,11 @@ impl Replication {
 
     /// The index answered a wish for another set, or will not.
     pub(in crate::peer) fn altered(&self, topic: TopicId, answer: Altered) {
-        self.event(topic, HostEvent::Altered(answer));
+        let machine = &mut *self.machine.lock();
+        if let Altered::Applied(record) | Altered::Refused(record, _) = &answer {
+            machine.hear(topic, record.version);
+        }
+        self.event_in(machine, topic, HostEvent::Altered(answer));
     }
 
     /// Looks at a topic again, for what it asked for has failed.
@@ -156,6 +181,7 @@ impl Replication {
     pub(in crate::peer) fn synced(&self, ends: &[(TopicId, Offset)]) {
         let (copied, others) = self.split(ends);
         self.tips.moved(&others);
+        self.changed.mark(&others);
         if copied.is_empty() {
             return;
         }
@@ -394,6 +420,10 @@ impl Replication {
             hosted.end();
         }
         machine.least.remove(&topic);
-        machine.hosting.end(topic).1
+        let (ended, effects) = machine.hosting.end(topic);
+        if let Some(ended) = ended {
+            machine.hear(topic, ended.version());
+        }
+        effects
     }
 }
