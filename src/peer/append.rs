@@ -13,9 +13,7 @@ use crate::limits;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
 use crate::types::{Epoch, TopicId};
 use crate::wire::batch::{self, BatchError};
-use crate::wire::peer::{
-    Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended,
-};
+use crate::wire::peer::{Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended};
 use crate::wire::{ErrorCode, ErrorReply};
 
 /// Serves an append on its own stream.
@@ -119,6 +117,8 @@ pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
         Refusal::TooManyGroups { .. } => ErrorCode::QuotaExceeded,
         Refusal::Damaged => ErrorCode::Damaged,
         Refusal::Corrupt(_) | Refusal::WrongTopic { .. } => ErrorCode::CorruptBatch,
+        // To commands of a replica, which no caller can send.
+        Refusal::Hosted | Refusal::NotNext { .. } => ErrorCode::Internal,
     };
     ErrorReply::new(code, refusal.to_string())
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::traffic::{Direction, TrafficLog};
 use super::replication::{Replication, serving};
+use super::traffic::{Direction, TrafficLog};
 use super::{append, becomes_true, follow, position, pull, tips::Tips};
 use crate::clock;
 use crate::journal::{Journal, TopicStat};
@@ -221,14 +221,16 @@ impl Host {
             }
             PeerRequest::PeerStatus(_) => finish(sender, Ok(self.status())).await,
             PeerRequest::Replicate(request) => {
-                let served =
-                    serving::serve(&self, &caller, &request, &mut sender, &mut receiver);
+                let served = serving::serve(&self, &caller, &request, &mut sender, &mut receiver);
                 self.unless_stopping(served).await;
                 // A replica opens another one; what was half sent is of no use.
                 sender.reset(ErrorCode::ShuttingDown);
             }
             PeerRequest::FetchDedupe(request) => {
-                if serving::fetch_dedupe(&self, &request, &mut sender).await.is_ok() {
+                if serving::fetch_dedupe(&self, &request, &mut sender)
+                    .await
+                    .is_ok()
+                {
                     sender.finish();
                 }
             }

@@ -96,10 +96,15 @@ impl Replication {
         }
         machine.least.insert(topic, min_in_sync);
         let now = clock::mono_now();
-        let effects =
-            machine
-                .hosting
-                .begin(topic, epoch, log, known_watermark, &record, min_in_sync, now);
+        let effects = machine.hosting.begin(
+            topic,
+            epoch,
+            log,
+            known_watermark,
+            &record,
+            min_in_sync,
+            now,
+        );
         self.refresh(machine, topic);
         self.perform(machine, effects);
         self.changed.mark(&[topic]);
@@ -156,7 +161,11 @@ impl Replication {
     /// The owner has set another least number of in-sync copies.
     pub(in crate::peer) fn min_in_sync(&self, topic: TopicId, least: u8) {
         let machine = &mut *self.machine.lock();
-        if machine.least.get(&topic).is_none_or(|known| *known == least) {
+        if machine
+            .least
+            .get(&topic)
+            .is_none_or(|known| *known == least)
+        {
             return;
         }
         machine.least.insert(topic, least);

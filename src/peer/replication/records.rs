@@ -17,11 +17,7 @@ pub(in crate::peer) struct Unsound {
     what: &'static str,
 }
 
-fn members(
-    peers: &Peers,
-    keys: &[Fingerprint],
-    what: &'static str,
-) -> Result<Members, Unsound> {
+fn members(peers: &Peers, keys: &[Fingerprint], what: &'static str) -> Result<Members, Unsound> {
     match keys.len() <= limits::COPIES {
         true => Ok(keys.iter().map(|key| peers.number(*key)).collect()),
         false => Err(Unsound { what }),

@@ -26,7 +26,7 @@ use crate::types::{
     Epoch, Fingerprint, Incarnation, Offset, TopicId, TopicName, TopicSettings, Version,
 };
 use crate::wire::index::Assignment;
-use crate::wire::index::copies::{CopyReport, Copies, CopiesPhase};
+use crate::wire::index::copies::{Copies, CopiesPhase, CopyReport};
 use crate::wire::{ErrorCode, ErrorReply};
 
 /// A frame of assignments on its way.
@@ -108,7 +108,7 @@ impl Roles {
         }
     }
 
-    /// Takes frames until nobody sends any more.
+    /// Takes frames until dropped.
     pub(in crate::peer) async fn run(mut self, mut frames: mpsc::Receiver<Frame>) {
         while let Some(frame) = frames.recv().await {
             self.reincarnate(frame.incarnation);
@@ -119,6 +119,8 @@ impl Roles {
             // A session that has broken does not want it.
             let _ = frame.done.send(taken);
         }
+        // The control side has ended and says why; this one waits to be told to stop.
+        std::future::pending().await
     }
 
     fn reincarnate(&mut self, incarnation: Incarnation) {
@@ -318,7 +320,11 @@ impl Roles {
         self.replication.begin(topic, || Beginning {
             epoch: role.epoch,
             // It was there a moment ago, and this task alone takes topics away.
-            log: self.journal.copy(topic).map(|copy| copy.log).unwrap_or_default(),
+            log: self
+                .journal
+                .copy(topic)
+                .map(|copy| copy.log)
+                .unwrap_or_default(),
             known_watermark,
             record: role.record,
             min_in_sync: role.min_in_sync,

@@ -15,7 +15,7 @@ use super::stream::{Outbox, ReplicaStream, Unsent};
 use super::{Replication, hosted};
 use crate::journal::{Journal, PositionKey};
 use crate::limits;
-use crate::peer::host::{Caller, Host};
+use crate::peer::host::{Caller, Host, journal_stopped};
 use crate::peer::read;
 use crate::peer::tips::Watcher;
 use crate::replication::hosting::{Down, SlotNo, Up};
@@ -91,7 +91,9 @@ async fn receive(opened: &Opened<'_>, receiver: &mut FrameReceiver) -> Result<()
             FromReplica::Ends(ends) => acked.ends(ends),
             FromReplica::Revisions(revisions) => acked.revisions(revisions),
         };
-        opened.replication.stream_frame(opened.peer, &opened.stream, up);
+        opened
+            .replication
+            .stream_frame(opened.peer, &opened.stream, up);
     }
     Ok(())
 }
@@ -189,7 +191,9 @@ impl Sending<'_> {
         }
         if !outbox.watermarks.is_empty() {
             let moved = outbox.watermarks.into_iter();
-            let moved = moved.map(|(slot, (end, start))| (slot, end, start)).collect();
+            let moved = moved
+                .map(|(slot, (end, start))| (slot, end, start))
+                .collect();
             frames::buffer_down(sender, Down::Watermarks(moved), ended);
         }
         sender.flush().await
@@ -228,7 +232,9 @@ impl Sending<'_> {
                 tracing::warn!(topic = %slot.topic, %error, "cannot send a topic to its replica");
                 let given_up = Up::Leave(id, Epoch::default());
                 let opened = self.opened;
-                opened.replication.stream_frame(opened.peer, &opened.stream, given_up);
+                opened
+                    .replication
+                    .stream_frame(opened.peer, &opened.stream, given_up);
                 self.forget(id);
                 frames::buffer_down(sender, Down::Ended(id), || error);
                 sender.flush().await
@@ -261,7 +267,11 @@ fn buffer_positions(
     sender: &mut FrameSender,
 ) {
     let positions: Vec<ReplicatedPosition> = match unsent.keys {
-        None => journal.positions(topic).into_iter().map(replicated).collect(),
+        None => journal
+            .positions(topic)
+            .into_iter()
+            .map(replicated)
+            .collect(),
         Some(keys) => keys
             .into_iter()
             .filter_map(|key| Some((journal.position(topic, &key)?, key)))
@@ -304,9 +314,16 @@ pub(in crate::peer) async fn fetch_dedupe(
 ) -> Result<(), CallError> {
     let hosts = host.replication.hosted_epoch(request.topic);
     if hosts != Some(request.epoch) {
-        return sender.send(&hosted::stale(request.topic, request.epoch)).await;
+        return sender
+            .send(&hosted::stale(request.topic, request.epoch))
+            .await;
     }
-    let table = host.journal.dedupe_below(request.topic, request.below);
+    let (journal, topic, below) = (host.journal.clone(), request.topic, request.below);
+    // It waits for a sync of the journal, which the other streams must not.
+    let table = tokio::task::spawn_blocking(move || journal.dedupe_below(topic, below));
+    let Ok(table) = table.await else {
+        return sender.send(&journal_stopped()).await;
+    };
     let ranges: Vec<ReplicatedRange> = table
         .into_iter()
         .map(|(producer, range)| ReplicatedRange {

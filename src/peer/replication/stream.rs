@@ -58,7 +58,9 @@ impl ReplicaStream {
             let inner = &mut *self.inner.lock();
             match frame {
                 Down::Watermarks(moved) => {
-                    let moved = moved.into_iter().map(|(slot, end, start)| (slot, (end, start)));
+                    let moved = moved
+                        .into_iter()
+                        .map(|(slot, end, start)| (slot, (end, start)));
                     inner.outbox.watermarks.extend(moved);
                 }
                 Down::Ended(slot) => {
@@ -99,7 +101,11 @@ impl ReplicaStream {
                 revision,
                 keys: Some(HashSet::new()),
             };
-            let (_, unsent) = inner.outbox.positions.entry(slot).or_insert_with(|| (topic, none()));
+            let (_, unsent) = inner
+                .outbox
+                .positions
+                .entry(slot)
+                .or_insert_with(|| (topic, none()));
             unsent.revision = unsent.revision.max(revision);
             if let Some(keys) = &mut unsent.keys {
                 keys.insert(key.clone());
