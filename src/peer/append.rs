@@ -1,4 +1,4 @@
-//! Appends: verified, handed to the journal, answered when durable.
+//! Appends: verified, handed to the journal, answered when durable at every copy that is in sync.
 
 use std::sync::Arc;
 
@@ -6,19 +6,15 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::host::{Caller, Host, journal_stopped};
+use super::replication::hosted::{Settled, Settlement, achieved};
 use super::traffic::Direction;
 use crate::journal::{self, Command, CompletionQueue, Done, Outcome, Refusal};
 use crate::limits;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
 use crate::types::{Epoch, TopicId};
 use crate::wire::batch::{self, BatchError};
-use crate::wire::peer::{
-    Achieved, Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended,
-};
+use crate::wire::peer::{Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended};
 use crate::wire::{ErrorCode, ErrorReply};
-
-/// One copy, of which one is wanted: what a host without replicas achieves.
-const ONE_COPY: Achieved = Achieved { durable: 1, of: 1 };
 
 /// Serves an append on its own stream.
 pub(super) async fn single(
@@ -28,19 +24,30 @@ pub(super) async fn single(
     payload: Bytes,
 ) -> Result<Appended, ErrorReply> {
     let command = checked(caller, request.topic, request.epoch, payload)?;
+    host.replication.takes_append(request.topic)?;
     let (done, outcome) = oneshot::channel();
     host.journal
         .submit(command, Done::Oneshot(done))
         .await
         .map_err(|_| journal_stopped())?;
     let appended = taken(outcome.await.map_err(|_| journal_stopped())?)?;
+    let durable_on = settled(host, appended).await?;
     record(host, caller, &appended);
     Ok(Appended {
         base: appended.base,
         duplicate: appended.duplicate,
-        achieved: ONE_COPY,
-        durable_on: vec![host.me],
+        achieved: achieved(&durable_on),
+        durable_on: durable_on.to_vec(),
     })
+}
+
+async fn settled(host: &Host, appended: journal::Appended) -> Settlement {
+    let to = Arc::new(Settled::default());
+    if let Some(settlement) = host.replication.settle(0, appended, &to) {
+        return settlement;
+    }
+    let done = to.wait().await.pop();
+    done.map_or_else(|| Err(journal_stopped()), |(_, _, settlement)| settlement)
 }
 
 fn checked(
@@ -139,6 +146,7 @@ pub(super) async fn stream(
     }
     let answers = Answers {
         done: Arc::new(CompletionQueue::new()),
+        settled: Arc::new(Settled::default()),
         room: Semaphore::new(limits::APPENDS_PER_STREAM),
     };
     let (nacks, refused) = mpsc::channel(limits::APPENDS_PER_STREAM);
@@ -155,6 +163,8 @@ pub(super) async fn stream(
 struct Answers {
     /// Filled by the journal's writer, once per group.
     done: Arc<CompletionQueue>,
+    /// Filled as other copies have what was durable here already.
+    settled: Arc<Settled>,
     /// Permits of appends that are not answered yet.
     room: Semaphore,
 }
@@ -173,7 +183,9 @@ async fn submit_all(
             return Ok(());
         };
         permit.forget();
-        let submitted = match checked(caller, next.topic, next.epoch, batch) {
+        let checked = checked(caller, next.topic, next.epoch, batch);
+        let taken = host.replication.takes_append(next.topic);
+        let submitted = match taken.and(checked) {
             Ok(command) => {
                 let done = Done::Queue(Arc::clone(&answers.done), next.ticket);
                 let submitted = host.journal.submit(command, done).await;
@@ -209,10 +221,17 @@ async fn answer_all(
         }
         let answered = tokio::select! {
             outcomes = answers.done.wait() => {
-                for (ticket, outcome) in &outcomes {
-                    buffer_answer(host, caller, *ticket, outcome, sender);
+                let answer = |(ticket, outcome): (u64, Outcome)| {
+                    buffer_outcome(host, caller, ticket, outcome, &answers.settled, sender)
+                };
+                outcomes.into_iter().map(answer).filter(|answered| *answered).count()
+            }
+            settled = answers.settled.wait() => {
+                let count = settled.len();
+                for (ticket, appended, settlement) in settled {
+                    buffer_answer(host, caller, ticket, &appended, settlement, sender);
                 }
-                outcomes.len()
+                count
             }
             nack = nacks.recv(), if reading => match nack {
                 Some(nack) => { sender.buffer(&nack); 1 }
@@ -226,21 +245,45 @@ async fn answer_all(
     }
 }
 
+/// Answers what the journal says, unless other copies are to have it first; whether it was answered.
+fn buffer_outcome(
+    host: &Host,
+    caller: &Caller,
+    ticket: u64,
+    outcome: Outcome,
+    later: &Arc<Settled>,
+    sender: &mut FrameSender,
+) -> bool {
+    let appended = match taken(outcome) {
+        Ok(appended) => appended,
+        Err(error) => {
+            sender.buffer(&AppendNack { ticket, error });
+            return true;
+        }
+    };
+    let Some(settlement) = host.replication.settle(ticket, appended, later) else {
+        return false;
+    };
+    buffer_answer(host, caller, ticket, &appended, settlement, sender);
+    true
+}
+
 fn buffer_answer(
     host: &Host,
     caller: &Caller,
     ticket: u64,
-    outcome: &Outcome,
+    appended: &journal::Appended,
+    settlement: Settlement,
     sender: &mut FrameSender,
 ) {
-    match taken(outcome.clone()) {
-        Ok(appended) => {
-            record(host, caller, &appended);
+    match settlement {
+        Ok(durable_on) => {
+            record(host, caller, appended);
             sender.buffer(&AppendAck {
                 ticket,
                 base: appended.base,
                 duplicate: appended.duplicate,
-                achieved: ONE_COPY,
+                achieved: achieved(&durable_on),
             });
         }
         Err(error) => sender.buffer(&AppendNack { ticket, error }),
