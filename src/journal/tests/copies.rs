@@ -550,10 +550,8 @@ fn a_lost_cut_is_told_and_what_it_hid_is_no_sound_copy() {
     let files = disk.files();
     let (_, bytes) = files.iter().find(|(name, _)| *name == path).unwrap();
     let mut told = 0;
-    for at in 4096..bytes.len() {
-        if bytes[at] == 0 {
-            continue;
-        }
+    let content = bytes.iter().enumerate().skip(4096);
+    for (at, _) in content.filter(|(_, byte)| **byte != 0) {
         let bad = FaultyDisk::holding(files.clone());
         bad.flip(&path, at, 0x10);
         let (journal, report) = open_with(options(&bad));
