@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `options`, `jobs` | what is measured, what is varied, what it is compared with |
 //! | `run` | one invocation; baselines by name |
-//! | `fleet`, `topics`, `process` | a deployment to measure, what it holds, its processes |
+//! | `fleet`, `topics`, `process`, `disk` | a deployment to measure, what it holds, its processes and files |
 //! | `side` | both sides of a comparison, taking turns |
 //! | `work`, `agent`, `generator` | what a load generator is told; the process; what it becomes |
 //! | `lanes`, `load` | closed loop and open loop; peers that do one kind of operation |
@@ -23,6 +23,7 @@
 //! measured open-loop where a rate is given, throughput closed-loop. Touches the public API only.
 
 mod agent;
+mod disk;
 mod error;
 mod fleet;
 mod generator;

@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `disk`, [`faulty`] | the file layer: real, and fault-injecting for tests |
 //! | `layout`, `record`, `footer`, `checkpoint`, `names` | formats, see docs/JOURNAL.md |
-//! | `table`, `traffic`, `dedupe` | pure decisions: topics, epochs, producers, positions, retention |
+//! | `table`, `traffic`, `dedupe`, `epochs` | pure decisions: topics, epochs, producers, positions, retention |
 //! | `queue`, `writer`, `space` | the write path: bounded queue, group commit, space made ready ahead |
 //! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
 //! | `keeper`, `spare` | footers, checkpoints, recycling, behind everybody's back |
@@ -28,6 +28,7 @@ mod command;
 mod continuity;
 mod dedupe;
 mod disk;
+mod epochs;
 mod error;
 #[doc(hidden)]
 pub mod faulty;
@@ -70,19 +71,20 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 pub use command::{Appended, Command, CompletionQueue, Done, Outcome, Refusal, Stopped};
+pub use dedupe::Range as DedupeRange;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{FatalError, OpenError, ReadError};
 #[doc(hidden)]
 pub use fuzz::fuzz_recover;
 pub use options::{Hooks, OnCommit, OnFatal, Options};
 pub use report::{DamageReport, RecoveryReport};
-pub use slice::{CachedRead, Slice, TopicStat};
+pub use slice::{CachedRead, Slice, TopicCopy, TopicStat};
 pub use stats::JournalStats;
-pub use table::{HostedTopic, Position, PositionKey};
+pub use table::{HostedTopic, KeptTopic, Position, PositionKey};
 
 use crate::clock;
 use crate::limits;
-use crate::types::{Incarnation, MonoNs, Offset, StorageId, TopicId};
+use crate::types::{Incarnation, MonoNs, Offset, ProducerId, StorageId, TopicId};
 use keeper::{Keeper, Task};
 use queue::Queue;
 use reader::Reader;
@@ -209,6 +211,28 @@ impl Journal {
     /// A subscriber's position.
     pub fn position(&self, topic: TopicId, key: &PositionKey) -> Option<Position> {
         self.inner.shared.view.read().position(&topic, key)
+    }
+
+    /// All positions of a topic, in no particular order.
+    pub fn positions(&self, topic: TopicId) -> Vec<(PositionKey, Position)> {
+        self.inner.shared.view.read().positions(&topic)
+    }
+
+    /// What of a topic replication needs: its log, the epochs known, whether this peer hosts it.
+    pub fn copy(&self, topic: TopicId) -> Option<TopicCopy> {
+        let view = self.inner.shared.view.read();
+        view.copy(&topic, self.last_incarnation())
+    }
+
+    /// What is remembered of a topic's producers, as far as it was appended below `to`, in the order of
+    /// the appends: what a copy that begins there must know. Empty for an unknown topic.
+    ///
+    /// Blocks for as long as a group takes to sync.
+    pub fn dedupe_below(&self, topic: TopicId, to: Offset) -> Vec<(ProducerId, DedupeRange)> {
+        // Whoever holds the lock sees nothing that is not synced, unless the writer has failed; then
+        // nobody is acknowledged any more.
+        let table = self.inner.shared.table.lock();
+        table.dedupe_below(&topic, to)
     }
 
     /// Reads from memory; never touches the disk. Batches as for [`Journal::read`].

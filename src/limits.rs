@@ -293,8 +293,17 @@ pub const HELD_BYTES_PER_TOPIC: u64 = 64 << 20;
 pub const HELD_MESSAGES_PER_PUBLISHER: u64 = 1_000;
 /// Bytes that the index holds in all; its disk is small.
 pub const HELD_BYTES: u64 = 1 << 30;
+/// Questions of hosts to the index that are under way at once: the index commits them in groups.
+pub const ASKS_IN_FLIGHT: usize = 256;
+/// How long a host waits for the index's answer to a wish for another in-sync set, after which the
+/// outcome counts as unknown.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a host waits before it tells again that a topic can be taken over.
+pub const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// Frames of assignments that wait for the one before.
+pub const ASSIGN_FRAMES_WAITING: usize = 2;
 /// Slots in one frame of acknowledgements or watermarks; a group sync of more topics sends several.
-pub const SLOTS_PER_FRAME: usize = 16_384;
+pub const SLOTS_PER_FRAME: usize = 4_096;
 /// Positions in one frame to a replica.
 pub const POSITIONS_PER_FRAME: usize = 4_096;
 /// Runs of producers' sequences in one frame to a replica.

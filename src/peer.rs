@@ -37,6 +37,10 @@ mod session;
 mod tips;
 mod traffic;
 
+use self::replication::Replication;
+use self::replication::roles::Frame;
+use self::replication::thread::ReplicationThread;
+
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -46,9 +50,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::client::{ClientError, IndexAddress, IndexLink, IndexLinkOptions, dialling_endpoint};
+use crate::client::{
+    ClientError, ClientOptions, IndexAddress, IndexLink, IndexLinkOptions, dialling_endpoint,
+};
 use crate::clock;
 use crate::journal::{self, FatalError, Hooks, Journal, OpenError};
+use crate::limits;
 use crate::transport::{BindError, Endpoint, EndpointOptions, Identity, KnownIndex, serve};
 use crate::types::{BootId, Fingerprint, PeerName};
 use crate::wire::index::SessionEnd;
@@ -156,6 +163,7 @@ struct Parts {
     recovery: journal::RecoveryReport,
     tips: Arc<tips::Tips>,
     changed: Arc<reports::Changed>,
+    replication: Arc<Replication>,
     fatal: mpsc::Receiver<FatalError>,
 }
 
@@ -163,24 +171,27 @@ impl Parts {
     fn open(options: &PeerOptions) -> Result<Parts, PeerError> {
         let tips = Arc::new(tips::Tips::default());
         let changed = Arc::new(reports::Changed::default());
+        let me = options.identity.fingerprint();
+        let replication = Replication::new(me, Arc::clone(&tips), Arc::clone(&changed));
+        replication.peers.named(me, &options.name);
+        let replication = Arc::new(replication);
         let (failed, fatal) = mpsc::channel(1);
         let hooks = Hooks {
             on_commit: {
-                let (tips, changed) = (Arc::clone(&tips), Arc::clone(&changed));
-                Box::new(move |topics| {
-                    tips.moved(topics);
-                    changed.mark(topics);
-                })
+                let replication = Arc::clone(&replication);
+                Box::new(move |ends| replication.synced(ends))
             },
             // The journal fails once; a full channel already holds the reason.
             on_fatal: Box::new(move |error| drop(failed.try_send(error.clone()))),
         };
         let (journal, recovery) = Journal::open(options.journal.clone(), hooks)?;
+        replication.open(journal.clone());
         Ok(Parts {
             journal,
             recovery,
             tips,
             changed,
+            replication,
             fatal,
         })
     }
@@ -200,6 +211,7 @@ impl Parts {
             listen: options.listen,
             journal: self.journal.clone(),
             tips: Arc::clone(&self.tips),
+            replication: Arc::clone(&self.replication),
             state: Arc::clone(&state),
             boot,
         };
@@ -208,6 +220,23 @@ impl Parts {
             address,
             recovery: self.recovery.clone(),
         });
+        let (roles, frames) = mpsc::channel(limits::ASSIGN_FRAMES_WAITING);
+        let replicating = ReplicationThread {
+            client: ClientOptions {
+                identity: options.identity.clone(),
+                name: Some(options.name.clone()),
+                index: options.index.clone(),
+                known_index: options.known_index.clone(),
+                state_dir: None,
+                index_patience: Duration::ZERO,
+                host_patience: Duration::ZERO,
+            },
+            replication: Arc::clone(&self.replication),
+            journal: self.journal.clone(),
+            state: Arc::clone(&state),
+            frames,
+        };
+        let mut replicating_ended = replicating.start(stopping.clone())?;
         let control = ControlThread {
             link: IndexLinkOptions {
                 addresses: options.index,
@@ -222,7 +251,8 @@ impl Parts {
             journal: self.journal.clone(),
             boot,
             state,
-            tips: self.tips,
+            replication: self.replication,
+            roles,
             changed: self.changed,
             index_key,
         };
@@ -233,6 +263,10 @@ impl Parts {
             Some(error) = self.fatal.recv() => Err(PeerError::JournalFailed(error)),
             _ = &mut io_ended => Err(PeerError::Thread {
                 what: "I/O",
+                detail: "it ended by itself".to_owned(),
+            }),
+            _ = &mut replicating_ended => Err(PeerError::Thread {
+                what: "replication",
                 detail: "it ended by itself".to_owned(),
             }),
         };
@@ -248,6 +282,11 @@ impl Parts {
             async {
                 if !io_ended.is_terminated() {
                     drop((&mut io_ended).await)
+                }
+            },
+            async {
+                if !replicating_ended.is_terminated() {
+                    drop((&mut replicating_ended).await)
                 }
             },
         );
@@ -313,6 +352,7 @@ struct IoThread {
     listen: Listen,
     journal: Journal,
     tips: Arc<tips::Tips>,
+    replication: Arc<Replication>,
     state: Arc<host::HostState>,
     boot: BootId,
 }
@@ -375,9 +415,9 @@ impl IoThread {
         };
         let Some(index) = key else { return };
         let host = Arc::new(host::Host {
-            me: endpoint.identity().fingerprint(),
             journal: self.journal,
             tips: self.tips,
+            replication: self.replication,
             traffic: parking_lot::Mutex::default(),
             index,
             boot: self.boot,
@@ -412,7 +452,8 @@ struct ControlThread {
     journal: Journal,
     boot: BootId,
     state: Arc<host::HostState>,
-    tips: Arc<tips::Tips>,
+    replication: Arc<Replication>,
+    roles: mpsc::Sender<Frame>,
     changed: Arc<reports::Changed>,
     index_key: watch::Sender<Option<Fingerprint>>,
 }
@@ -451,7 +492,8 @@ impl ControlThread {
             addresses: self.addresses,
             keeps_copies: self.keeps_copies,
             state: self.state,
-            tips: self.tips,
+            replication: self.replication,
+            roles: self.roles,
             changed: self.changed,
             index_key: self.index_key,
         };

@@ -41,7 +41,7 @@ fn exit_1_where_standard_output_takes_nothing() {
 fn exit_2_where_the_line_does_not_say_what_to_do() {
     let d = Deployment::new();
     run(&d, "topic list").fails(2, &["error[no-identity]", "searched  certs", "--id NAME"]);
-    run(&d, "publish T1 x --min-ack 2 --id 1").fails(2, &["error[unsupported]", "--min-ack 1"]);
+    run(&d, "publish T1 x --min-ack 8 --id 1").fails(2, &["error[usage]", "at most 7"]);
     run(&d, "publish T1 --count 2 --id 1").fails(2, &["error[usage]"]);
     run(&d, "topic set T1 --id 1").fails(2, &["error[usage]", "--retain-bytes"]);
     run(&d, "pull T1 -f %q --id 1").fails(2, &["%q", "%s body"]);

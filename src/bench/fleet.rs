@@ -13,7 +13,7 @@ use crate::client::{Client, ClientOptions};
 use crate::clock;
 use crate::scratch::Scratch;
 use crate::transport::Identity;
-use crate::types::{Incarnation, IndexAddress, PeerName};
+use crate::types::{Incarnation, IndexAddress, MonoNs, PeerName};
 use crate::wire::index::PeerInfo;
 
 /// How long a deployment may take to come up.
@@ -118,12 +118,41 @@ impl Fleet {
         index.chain(self.host_pids()).collect()
     }
 
+    /// Kills one of our peers without warning; [`Fleet::start_again`] starts it again.
+    pub async fn kill_host(&mut self, name: &PeerName) -> Result<Killed, BenchError> {
+        let known = self.known().await?;
+        let at = self.hosts.iter().position(|host| host.name == *name);
+        let at = at.ok_or_else(|| BenchError::Usage(format!("{name} is no peer of the bench")))?;
+        let host = self.hosts.swap_remove(at);
+        let began = clock::mono_now();
+        host.process.kill().await?;
+        Ok(Killed {
+            incarnation: incarnation(&known, name),
+            name: host.name,
+            began,
+        })
+    }
+
+    /// Starts a killed peer again and waits until it is live.
+    pub async fn start_again(&mut self, killed: Killed) -> Result<(), BenchError> {
+        self.start_host(killed.name, killed.incarnation)?;
+        self.wait_for_hosts().await
+    }
+
+    /// Kills the index without warning and starts it again, without waiting for it.
+    pub async fn restart_index(&mut self) -> Result<(), BenchError> {
+        if let Some(index) = self.index.take() {
+            index.kill().await?;
+            self.index = Some(Process::start(&self.scratch, "index", &["index"])?);
+        }
+        Ok(())
+    }
+
     /// Kills our peers without warning and starts them again: what they had in memory is gone.
     pub async fn restart_hosts(&mut self) -> Result<(), BenchError> {
         let known = self.known().await?;
         for host in std::mem::take(&mut self.hosts) {
-            let before = known.iter().find(|peer| peer.name == host.name);
-            let before = before.map_or(0, |peer| peer.incarnation);
+            let before = incarnation(&known, &host.name);
             host.process.kill().await?;
             self.start_host(host.name, before)?;
         }
@@ -187,6 +216,19 @@ impl Fleet {
             tokio::time::sleep(ASK_EVERY).await;
         }
     }
+}
+
+/// A peer that was killed.
+pub struct Killed {
+    name: PeerName,
+    incarnation: Incarnation,
+    /// When the signal was sent.
+    pub began: MonoNs,
+}
+
+fn incarnation(known: &[PeerInfo], name: &PeerName) -> Incarnation {
+    let peer = known.iter().find(|peer| peer.name == *name);
+    peer.map_or(0, |peer| peer.incarnation)
 }
 
 impl Host {

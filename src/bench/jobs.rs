@@ -1,9 +1,11 @@
 //! The jobs: what is started, what is varied, what it is compared with.
 
 mod e2e;
+mod failover;
 mod lookup;
 mod publish;
 mod pull;
+mod restart;
 mod scale;
 
 use super::error::BenchError;
@@ -25,5 +27,7 @@ async fn run(bench: &mut Bench<'_>, job: Job) -> Result<(), BenchError> {
         Job::Pull => pull::run(bench).await,
         Job::E2e => e2e::run(bench).await,
         Job::Scale => scale::run(bench).await,
+        Job::Restart => restart::run(bench).await,
+        Job::Failover => failover::run(bench).await,
     }
 }

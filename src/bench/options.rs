@@ -18,11 +18,23 @@ pub enum Job {
     E2e,
     /// Evaluation 3: 1 to 64 peers.
     Scale,
+    /// A peer with a large journal that was killed.
+    Restart,
+    /// Evaluation 4: the host of a topic is killed, or hands it over.
+    Failover,
 }
 
 impl Job {
     /// All of them, in the order of the report.
-    pub const ALL: [Job; 5] = [Job::Lookup, Job::Publish, Job::Pull, Job::E2e, Job::Scale];
+    pub const ALL: [Job; 7] = [
+        Job::Lookup,
+        Job::Publish,
+        Job::Pull,
+        Job::E2e,
+        Job::Scale,
+        Job::Restart,
+        Job::Failover,
+    ];
 }
 
 /// How measuring is done.
@@ -42,6 +54,8 @@ pub struct Options {
     pub in_flight: Vec<usize>,
     /// Publishers; empty: 1 and 8.
     pub publishers: Vec<usize>,
+    /// Copies of a topic; empty: 1 and 2.
+    pub replicas: Vec<usize>,
     /// Measured runs of each job and its baseline, after one to warm up.
     pub runs: Option<u32>,
     /// Length of a run, where time ends it.
@@ -67,6 +81,7 @@ impl Options {
             sizes: vec![],
             in_flight: vec![],
             publishers: vec![],
+            replicas: vec![],
             runs: None,
             duration: None,
             then_pull: false,

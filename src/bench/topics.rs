@@ -1,5 +1,7 @@
 //! Making and removing many topics through the public API.
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
 
 use super::error::BenchError;
@@ -17,12 +19,31 @@ const PER_REQUEST: u64 = 1_000;
 const REQUESTS: usize = 8;
 /// Deletions under way.
 const DELETIONS: usize = 64;
+/// What is measured is one copy, where nothing else is said.
+const ONE_COPY: TopicSettings = TopicSettings {
+    retain_bytes: None,
+    retain_age_ms: None,
+    replicas: 1,
+    min_in_sync: 1,
+};
+/// How long a topic's copies may take to be in sync.
+const IN_SYNC_WITHIN: Duration = Duration::from_secs(30);
 
-/// Creates `count` topics whose names nobody has, on the fleet's own hosts in turns, or where the
-/// index chooses. `progress` is told how many are there.
+/// Creates `count` topics whose names nobody has, with one copy each, on the fleet's own hosts in
+/// turns, or where the index chooses. `progress` is told how many are there.
 pub async fn create(
     fleet: &Fleet,
     count: u64,
+    progress: impl FnMut(u64),
+) -> Result<Topics, BenchError> {
+    create_with(fleet, count, ONE_COPY, progress).await
+}
+
+/// As [`create`], with `settings`.
+pub async fn create_with(
+    fleet: &Fleet,
+    count: u64,
+    settings: TopicSettings,
     mut progress: impl FnMut(u64),
 ) -> Result<Topics, BenchError> {
     let topics = Topics {
@@ -42,7 +63,7 @@ pub async fn create(
             .map(|number| topics.name(number))
             .collect::<Result<_, _>>()?;
         let host = hosts.get(request % hosts.len().max(1)).cloned();
-        running.spawn(create_some(fleet.client.clone(), names, host));
+        running.spawn(create_some(fleet.client.clone(), names, settings, host));
     }
     while let Some(some) = running.join_next().await {
         made += joined(Some(some))?;
@@ -60,9 +81,29 @@ pub async fn create_one_per_host(fleet: &Fleet) -> Result<Topics, BenchError> {
     };
     for (host, number) in hosts.into_iter().zip(0..) {
         let names = vec![topics.name(number)?];
-        create_some(fleet.client.clone(), names, Some(host)).await?;
+        create_some(fleet.client.clone(), names, ONE_COPY, Some(host)).await?;
     }
     Ok(topics)
+}
+
+/// Waits until every topic has as many copies in sync as its settings say.
+pub async fn in_sync(client: &Client, topics: &Topics, copies: u8) -> Result<(), BenchError> {
+    for number in 0..topics.count {
+        let name = topics.name(number)?;
+        let shown = client.wait_in_sync(&name, copies.into(), IN_SYNC_WITHIN);
+        let shown = shown.await;
+        let shown = shown.map_err(BenchError::waypost("waiting for a topic's copies"))?;
+        if shown.in_sync.len() < usize::from(copies) {
+            return Err(BenchError::TimedOut {
+                what: format!(
+                    "{copies} copies of '{name}' to be in sync; {} are",
+                    shown.in_sync.len()
+                ),
+                seconds: IN_SYNC_WITHIN.as_secs(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn joined<T>(
@@ -77,13 +118,11 @@ fn joined<T>(
 async fn create_some(
     client: Client,
     names: Vec<TopicName>,
+    settings: TopicSettings,
     host: Option<PeerName>,
 ) -> Result<u64, BenchError> {
     let wanted = names.len();
-    let new = |name| NewTopic {
-        name,
-        settings: TopicSettings::default(),
-    };
+    let new = |name| NewTopic { name, settings };
     let created = client
         .create_topics(names.into_iter().map(new).collect(), host.as_ref())
         .await

@@ -119,7 +119,7 @@ pub struct Receipt {
     pub duplicate: bool,
     /// On how many of the wanted copies it is durable.
     pub achieved: Achieved,
-    /// The peers that are known to hold it durably: the host.
+    /// The peers that are known to hold it durably.
     pub peers: Arc<[PeerName]>,
     /// The host that took it.
     pub host: Arc<HostAddress>,

@@ -1,9 +1,13 @@
 //! What the index does for a client: topics, subscriptions, peers.
 
+use std::time::Duration;
+
 use super::Client;
 use super::error::ClientError;
+use crate::clock;
 use crate::limits;
 use crate::types::{Group, PeerName, TopicId, TopicName, TopicSettings, Version};
+use crate::wire::index::copies::{MoveState, MoveTopic, MovingTopic};
 use crate::wire::index::{
     ClearNotices, CreateOutcome, CreateTopics, CreatedTopics, DeleteTopic, DeletedTopic,
     Deregister, Deregistered, Forget, Forgotten, HostAddress, IndexStatus, IndexStatusReply,
@@ -12,6 +16,9 @@ use crate::wire::index::{
     Unsubscribe,
 };
 use crate::wire::{ErrorCode, ErrorReply};
+
+/// How often the index is asked about something that is going on.
+const ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// Which topics to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,6 +115,35 @@ impl Client {
         Ok(done.version)
     }
 
+    /// Moves a topic to another host, `None`: to whom the index chooses, and answers when that one
+    /// hosts it. A peer without a copy gets one first. Messages go on meanwhile, but for the moment of
+    /// the hand-over itself. `progress` is told of each step.
+    ///
+    /// Cancelled, the index may finish the step that it is at.
+    pub async fn move_topic(
+        &self,
+        name: &TopicName,
+        to: Option<&PeerName>,
+        mut progress: impl FnMut(&MovingTopic),
+    ) -> Result<MovingTopic, ClientError> {
+        let doing = format!("moving topic '{name}'");
+        let mut to = to.cloned();
+        loop {
+            let request = MoveTopic {
+                name: name.clone(),
+                to: to.clone(),
+            };
+            let moving = self.inner.index.call(&doing, &request, true).await?;
+            progress(&moving);
+            if let MoveState::Done { .. } = moving.state {
+                self.inner.routes.lock().forget(name);
+                return Ok(moving);
+            }
+            to = Some(moving.to);
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
+    }
+
     /// A page of topics in the order of their names, and where the next page starts.
     pub async fn list_topics(
         &self,
@@ -134,6 +170,24 @@ impl Client {
         let request = ShowTopic { name: name.clone() };
         let doing = format!("showing topic '{name}'");
         self.inner.index.call(&doing, &request, true).await
+    }
+
+    /// Waits until at least `copies` of the topic are in sync, but no longer than `within`; the answer
+    /// shows how many are.
+    pub async fn wait_in_sync(
+        &self,
+        name: &TopicName,
+        copies: usize,
+        within: Duration,
+    ) -> Result<ShownTopic, ClientError> {
+        let until = clock::mono_now().plus(within);
+        loop {
+            let shown = self.show_topic(name).await?;
+            if shown.in_sync.len() >= copies || clock::mono_now() > until {
+                return Ok(shown);
+            }
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
     }
 
     /// The routes of many topics in one request; `None` for one that does not exist. As many names

@@ -14,7 +14,11 @@
 //!   1 segments  u32 count · (u64 sequence · u64 generation · u64 end · u8 quarantined)*
 //!   2 topics    u32 count · topic*
 //!   3 end       u64 topics · u64 as of (the highest of any topic)
-//! topic: host (as in `record`) · u64 as of · u8 has traffic · [traffic]
+//! topic: host (as in `record`) · u64 as of · u8 bits (1 = traffic, 2 = role, 4 = epochs)
+//!   · [traffic] · [role] · [epochs]
+//! role: u64 highest epoch heard of · u8 hosts it; without it: hosts it, and has heard of no epoch but
+//!   of its grant and those of the log
+//! epochs: u32 count · (u64 epoch · u64 first offset)*
 //! traffic: u64 start · u64 end · u64 bytes · u8 has last · i64 last append · u8 suspect
 //!   u32 marks     · (u64 base · u64 bytes · i64 first · i64 last)*
 //!   u32 damaged   · (u64 from · u64 to)*
@@ -32,14 +36,15 @@ use bytes::{Buf, BufMut};
 
 use super::dedupe::Range;
 use super::disk::{Disk, DiskFile};
+use super::epochs::Epochs;
 use super::layout::{VERSION, array, u16_at, u32_at, u64_at};
 use super::names;
 use super::record::{self, PartError};
 use super::segments::Span;
-use super::table::{Table, Topic};
+use super::table::{Table, Topic, of_grant};
 use super::traffic::{Mark, Traffic};
 use crate::limits;
-use crate::types::{Incarnation, Offset, ProducerId, StorageId, TopicId, UnixMicros};
+use crate::types::{Epoch, Incarnation, Offset, ProducerId, StorageId, TopicId, UnixMicros};
 
 const MAGIC: [u8; 4] = *b"WPJC";
 const HEADER_BYTES: usize = 64;
@@ -47,12 +52,18 @@ const SEGMENTS: u8 = 1;
 const TOPICS: u8 = 2;
 const END: u8 = 3;
 
+/// What is told of a topic.
+const TRAFFIC: u8 = 1;
+const ROLE: u8 = 2;
+const EPOCHS: u8 = 4;
+
 /// Bytes that a topic takes, beside its name.
 pub(super) const TOPIC_BYTES: u64 = 50;
 /// Bytes that a position takes, beside the name of its group.
 pub(super) const POSITION_BYTES: u64 = 49;
-/// Bytes that a topic's batches in one more segment add: all counts, a mark, a producer, the span.
-pub(super) const SPAN_BYTES: u64 = 170;
+/// Bytes that a topic's batches in one more segment add: all counts, a mark, a producer, an epoch and the
+/// role, the span.
+pub(super) const SPAN_BYTES: u64 = 200;
 
 /// A segment as a checkpoint lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,12 +248,37 @@ fn encode_topic<'a>(
 ) {
     record::encode_host(&topic.hosted(id), out);
     out.put_u64_le(as_of);
-    let Some(traffic) = topic.traffic.as_deref() else {
-        out.put_u8(0);
-        return;
-    };
-    out.put_u8(1);
-    encode_traffic(traffic, out);
+    let traffic = topic.traffic.as_deref();
+    let epochs = traffic.map(|t| &t.epochs).filter(|e| e.len() > 0);
+    let last = epochs.and_then(Epochs::last).unwrap_or_default();
+    let has_role = !topic.hosts || topic.heard != of_grant(topic.grant).max(last);
+    let mut bits = 0;
+    for (bit, is_there) in [
+        (TRAFFIC, traffic.is_some()),
+        (ROLE, has_role),
+        (EPOCHS, epochs.is_some()),
+    ] {
+        bits |= if is_there { bit } else { 0 };
+    }
+    out.put_u8(bits);
+    if let Some(traffic) = traffic {
+        encode_traffic(traffic, out);
+        encode_spans(spans, out);
+    }
+    if has_role {
+        out.put_u64_le(topic.heard.as_u64());
+        out.put_u8(u8::from(topic.hosts));
+    }
+    if let Some(epochs) = epochs {
+        out.put_u32_le(epochs.len() as u32);
+        for (epoch, first) in epochs.iter() {
+            out.put_u64_le(epoch.as_u64());
+            out.put_u64_le(first.0);
+        }
+    }
+}
+
+fn encode_spans<'a>(spans: impl ExactSizeIterator<Item = &'a Span>, out: &mut Vec<u8>) {
     out.put_u32_le(spans.len() as u32);
     for span in spans {
         out.put_u64_le(span.segment);
@@ -392,7 +428,11 @@ impl Loaded {
         let as_of = rest.try_get_u64_le()?;
         let mut topic = Topic::new(&hosted);
         let mut spans = Vec::new();
-        if rest.try_get_u8()? != 0 {
+        let bits = rest.try_get_u8()?;
+        if bits & !(TRAFFIC | ROLE | EPOCHS) != 0 {
+            return Err(Unusable::Damaged);
+        }
+        if bits & TRAFFIC != 0 {
             topic.traffic = Some(Box::new(take_traffic(rest)?));
             for _ in 0..rest.try_get_u32_le()? {
                 spans.push(Span {
@@ -403,11 +443,31 @@ impl Loaded {
                 });
             }
         }
+        if bits & ROLE != 0 {
+            let heard = Epoch::from_u64(rest.try_get_u64_le()?);
+            topic.heard = topic.heard.max(heard);
+            topic.hosts = rest.try_get_u8()? != 0;
+        }
+        if bits & EPOCHS != 0 {
+            take_epochs(rest, &mut topic)?;
+        }
         self.table.topics.insert(hosted.id, topic);
         self.table.note_expiry(&hosted.id);
         self.topics.insert(hosted.id, LoadedTopic { as_of, spans });
         Ok(())
     }
+}
+
+fn take_epochs(rest: &mut &[u8], topic: &mut Topic) -> Result<(), Unusable> {
+    for _ in 0..rest.try_get_u32_le()? {
+        let epoch = Epoch::from_u64(rest.try_get_u64_le()?);
+        let first = Offset(rest.try_get_u64_le()?);
+        topic.heard = topic.heard.max(epoch);
+        if let Some(traffic) = &mut topic.traffic {
+            traffic.epochs.note(epoch, first);
+        }
+    }
+    Ok(())
 }
 
 fn take_traffic(rest: &mut &[u8]) -> Result<Traffic, Unusable> {

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::table::{HostedTopic, Position, PositionKey};
+use super::dedupe::Range;
+use super::table::{HostedTopic, KeptTopic, Position, PositionKey};
 use crate::limits;
-use crate::types::{BootId, Epoch, Incarnation, Offset, TopicId};
+use crate::types::{BootId, Epoch, Incarnation, Offset, ProducerId, TopicId};
 use crate::wire::batch::BatchError;
 
 /// A change to the journal. Commands take effect in the order in which they were submitted.
@@ -23,8 +24,58 @@ pub enum Command {
         /// The batch; its host fields are ignored and set anew.
         batch: Bytes,
     },
-    /// Create the entry of a topic or update it. A lower grant than the known one is ignored.
+    /// Host a topic, or take its new settings. Refused under a grant that may be another peer's, see
+    /// [`crate::replication::replica::may_host`].
     Host(HostedTopic),
+    /// Keep a copy of a topic that another peer hosts, and know this epoch of it. This peer hosts it no
+    /// more, should it have done so; the highest epoch known never falls.
+    Known {
+        /// The topic.
+        topic: KeptTopic,
+        /// An epoch of it; the default one where none is known.
+        epoch: Epoch,
+    },
+    /// Append a batch of the topic's host, which `wire::batch::verify` has passed, as it is: base, epoch
+    /// and append time are kept. It must begin at the end. Noted by the dedupe, not judged by it.
+    Replicate {
+        /// The topic, which this peer must not host.
+        topic: TopicId,
+        /// The batch.
+        batch: Bytes,
+    },
+    /// Drop all messages at an offset and beyond, for the topic's host has others there.
+    Truncate {
+        /// The topic, which this peer must not host.
+        topic: TopicId,
+        /// The new end, where a batch begins; an offset beyond the end changes nothing.
+        to: Offset,
+    },
+    /// Drop all messages, producers and positions of a topic; its log begins anew.
+    Reset {
+        /// The topic, which this peer must not host.
+        topic: TopicId,
+        /// The new start and end.
+        start: Offset,
+    },
+    /// What the host remembers of producers below an offset, before batches from there on are taken.
+    Dedupe {
+        /// The topic, which this peer must not host.
+        topic: TopicId,
+        /// All of it was appended below.
+        below: Offset,
+        /// Forget first what is remembered: set on the first command of a table.
+        first: bool,
+        /// Runs of sequences, those of one producer in their order; at most
+        /// [`limits::RANGES_PER_FRAME`].
+        ranges: Vec<(ProducerId, Range)>,
+    },
+    /// Positions as the topic's host has them, whatever is known of them here.
+    ReplicatePositions {
+        /// The topic, which this peer must not host.
+        topic: TopicId,
+        /// At most [`limits::POSITIONS_PER_FRAME`].
+        positions: Vec<(PositionKey, Position)>,
+    },
     /// Erase a topic: its messages, its producers and its positions.
     Forget {
         /// The topic.
@@ -69,7 +120,15 @@ impl Command {
     /// What it counts in the bounded queue.
     pub fn cost(&self) -> usize {
         match self {
-            Command::Append { batch, .. } => limits::COMMAND_BYTES + batch.len(),
+            Command::Append { batch, .. } | Command::Replicate { batch, .. } => {
+                limits::COMMAND_BYTES + batch.len()
+            }
+            Command::Dedupe { ranges, .. } => {
+                limits::COMMAND_BYTES + size_of_val(ranges.as_slice())
+            }
+            Command::ReplicatePositions { positions, .. } => {
+                limits::COMMAND_BYTES * (1 + positions.len())
+            }
             _ => limits::COMMAND_BYTES,
         }
     }
@@ -116,6 +175,27 @@ pub enum Refusal {
     StaleEpoch {
         /// The epoch that holds.
         current: Epoch,
+    },
+    /// This peer only keeps a copy of the topic.
+    #[error("this peer keeps a copy of the topic and does not host it")]
+    NotHosted,
+    /// This peer hosts the topic: nobody else says what is in it.
+    #[error("this peer hosts the topic itself")]
+    Hosted,
+    /// The grant is not above the known one, nor this peer's own: an index that was restored from a
+    /// backup may have given it to another peer before.
+    #[error("the topic was given to another peer: epoch {known} of it is known")]
+    LowerGrant {
+        /// The highest epoch known.
+        known: Epoch,
+    },
+    /// A host's batch does not begin where the copy ends.
+    #[error("a batch at {found} came where {expected} is next")]
+    NotNext {
+        /// The end of the copy.
+        expected: Offset,
+        /// Where the batch begins.
+        found: Offset,
     },
     /// No session has begun since the process started.
     #[error("no session has begun since this peer started")]

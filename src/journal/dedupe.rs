@@ -21,7 +21,7 @@ pub struct Range {
 
 impl Range {
     fn end(&self) -> u64 {
-        self.sequence + self.count
+        self.sequence.saturating_add(self.count)
     }
 
     fn joins(&self, next: &Range) -> bool {
@@ -88,7 +88,9 @@ impl Dedupe {
             .entry(producer)
             .or_insert_with(|| VecDeque::with_capacity(1));
         match ranges.back_mut() {
-            Some(last) if last.joins(&range) => last.count += range.count,
+            Some(last) if last.joins(&range) => {
+                last.count = last.count.saturating_add(range.count);
+            }
             _ => {
                 if ranges.len() >= limits::RANGES_PER_PRODUCER {
                     ranges.pop_front();
@@ -111,6 +113,35 @@ impl Dedupe {
         if let Some((.., producer)) = last.min() {
             self.producers.remove(&producer);
         }
+    }
+
+    /// Forgets what lies at `to` and beyond: it was cut off. What that had pushed out is not brought back.
+    pub fn truncate(&mut self, to: Offset) {
+        self.producers.retain(|_, ranges| {
+            while ranges.back().is_some_and(|range| range.offset >= to) {
+                ranges.pop_back();
+            }
+            if let Some(last) = ranges.back_mut() {
+                last.count = last.count.min(to.0 - last.offset.0);
+            }
+            !ranges.is_empty()
+        });
+    }
+
+    /// What was appended below `to`, those of one producer in their order, for a copy that begins there.
+    pub fn below(&self, to: Offset) -> Vec<(ProducerId, Range)> {
+        let all = self.producers.iter();
+        let ranges = all.flat_map(|(id, ranges)| ranges.iter().map(|range| (*id, *range)));
+        let mut below: Vec<(ProducerId, Range)> = ranges
+            .filter(|(_, range)| range.offset < to)
+            .map(|(id, mut range)| {
+                range.count = range.count.min(to.0 - range.offset.0);
+                (id, range)
+            })
+            .collect();
+        // In the order of the appends, so that whoever takes it in forgets what the host would.
+        below.sort_unstable_by_key(|(_, range)| range.offset);
+        below
     }
 
     /// Everything remembered, for a checkpoint.

@@ -80,10 +80,29 @@ impl SegmentIndex {
         index.end = index.end.max(end);
     }
 
+    /// Drops a topic's batches from `to` on: they were cut off, and others may come in their place.
+    pub(super) fn truncate(&mut self, topic: &TopicId, to: Offset) {
+        let Some(index) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let kept = index.entries.partition_point(|entry| entry.base < to);
+        index.entries.truncate(kept);
+        index.end = index.end.min(to);
+        if kept == 0 {
+            self.topics.remove(topic);
+        }
+    }
+
     /// See [`select`].
-    pub(super) fn select(&self, topic: &TopicId, from: Offset, max_bytes: u64) -> Selected {
+    pub(super) fn select(
+        &self,
+        topic: &TopicId,
+        from: Offset,
+        below: Offset,
+        max_bytes: u64,
+    ) -> Selected {
         let entries = self.topics.get(topic).map(|index| &*index.entries);
-        select(entries.unwrap_or_default(), from, max_bytes)
+        select(entries.unwrap_or_default(), from, below, max_bytes)
     }
 }
 
@@ -95,8 +114,15 @@ pub(super) struct Selected {
 }
 
 /// The entries from the one that may hold `from` on, as many as fit into `max_bytes`, at least one
-/// if there is any.
-pub(super) fn select(entries: &[IndexEntry], from: Offset, max_bytes: u64) -> Selected {
+/// if there is any; none that begins at `below` or beyond, for those were cut off.
+pub(super) fn select(
+    entries: &[IndexEntry],
+    from: Offset,
+    below: Offset,
+    max_bytes: u64,
+) -> Selected {
+    let kept = entries.partition_point(|entry| entry.base < below);
+    let entries = &entries[..kept];
     let first = entries
         .partition_point(|entry| entry.base <= from)
         .saturating_sub(1);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::disk::{Disk, RealDisk};
 use super::error::FatalError;
 use crate::limits;
-use crate::types::TopicId;
+use crate::types::{Offset, TopicId};
 
 /// How a journal is to be run.
 #[derive(Debug, Clone)]
@@ -56,14 +56,14 @@ impl Options {
 }
 
 /// See [`Hooks::on_commit`].
-pub type OnCommit = Box<dyn Fn(&[TopicId]) + Send + Sync>;
+pub type OnCommit = Box<dyn Fn(&[(TopicId, Offset)]) + Send + Sync>;
 /// See [`Hooks::on_fatal`].
 pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
 
 /// Whom the journal tells.
 pub struct Hooks {
-    /// Called on the writer's thread once after each synced group with the topics whose start or end rose,
-    /// each once. Must be quick.
+    /// Called on the writer's thread once after each synced group with the topics whose start or end moved,
+    /// each once, with its end now. Must be quick.
     pub on_commit: OnCommit,
     /// Called once when a write or sync failed. The journal is stopped for good; the process should
     /// exit.

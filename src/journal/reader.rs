@@ -14,7 +14,7 @@ use super::index::{IndexEntry, Place, SegmentIndex, select};
 use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, FIRST_ENTRY, SegmentHeader};
 use super::names;
 use super::recent::Recent;
-use super::record::kind;
+use super::record::{Record, kind};
 use super::recovery::read_all;
 use super::scan::{self, At};
 use super::slice::{CachedRead, Slice, range_check};
@@ -210,9 +210,9 @@ impl Reader {
         let (segment, generation, selected) = match located {
             Located::Nothing => return Ok(pass(view, topic, slice, None)),
             Located::Memory(segment, generation, selected) => (segment, generation, selected),
-            Located::Footer(segment, generation) => {
+            Located::Footer(segment, generation, below) => {
                 match self.entries(options, segment, generation, &topic) {
-                    Ok(all) => (segment, generation, select(&all, from, left as u64)),
+                    Ok(all) => (segment, generation, select(&all, from, below, left as u64)),
                     Err(_) if is_gone(view, segment, generation) => return Ok(Step::Moved),
                     Err(error) => return Err((segment, error)),
                 }
@@ -435,13 +435,14 @@ pub(super) fn rebuild(
             position,
             bytes: header.total(),
         };
-        match super::record::Record::decode(header.kind, body) {
-            Ok(super::record::Record::Batch(batch)) => {
+        match Record::decode(header.kind, body) {
+            Ok(Record::Batch(batch)) => {
                 index.add(batch.topic, batch.base, batch.end(), place);
             }
-            Ok(super::record::Record::Forget(topic)) => {
+            Ok(Record::Forget(topic) | Record::Reset(topic, _)) => {
                 index.topics.remove(&topic);
             }
+            Ok(Record::Truncate(topic, to)) => index.truncate(&topic, to),
             _ => {}
         }
     }

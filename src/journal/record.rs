@@ -10,19 +10,23 @@
 //!   6   trim         [16] topic · u64 start
 //!   7   accept loss  [16] topic · u32 count · (u64 from · u64 to)*
 //!   8   marker       u64 why: 0 idle, 1 closed. All before it was synced
-//!  16   truncate     reserved: replication cuts a topic to an offset
+//!  16   truncate     [16] topic · u64 to · u64 start. start 0: all at `to` and beyond goes; else all
+//!                    goes, and the log begins anew at start
 //!  17   epoch start  reserved: first offset of an epoch
-//!  18   replica      reserved: state of this peer as a replica of a topic
-//!  19   dedupe       reserved: a dedupe table received from a host
+//!  18   replica      [16] topic · u64 epoch · settings · u16 length · name
+//!  19   dedupe       [16] topic · u64 below · u8 first · u32 count
+//!                    · ([16] producer · u64 sequence · u64 offset · u64 count)*
 //!  20   storage      reserved: state of the folder as a whole
 //! settings: u8 bits (1 = bytes, 2 = age) · u64 bytes · u64 age in ms · u8 replicas · u8 min in sync
 //! ```
 
 use bytes::{Buf, BufMut, TryGetError};
 
-use super::table::{HostedTopic, Position, PositionKey};
+use super::dedupe::Range;
+use super::table::{HostedTopic, KeptTopic, Position, PositionKey};
 use crate::types::{
-    BootId, Fingerprint, Group, Incarnation, NameError, Offset, TopicId, TopicName, TopicSettings,
+    BootId, Epoch, Fingerprint, Group, Incarnation, NameError, Offset, ProducerId, TopicId,
+    TopicName, TopicSettings,
 };
 use crate::wire::batch::{self, BatchError, BatchHeader};
 
@@ -44,6 +48,12 @@ pub mod kind {
     pub const ACCEPT_LOSS: u16 = 7;
     /// All before it was synced.
     pub const MARKER: u16 = 8;
+    /// The newest messages of a copy go, or all of them.
+    pub const TRUNCATE: u16 = 16;
+    /// This peer keeps a copy and knows an epoch.
+    pub const KNOWN: u16 = 18;
+    /// What a topic's host remembers of its producers.
+    pub const DEDUPE: u16 = 19;
 }
 
 /// An entry's content. Applying it cannot fail: what it says was decided before.
@@ -65,6 +75,25 @@ pub enum Record {
     AcceptLoss(TopicId, Vec<(Offset, Offset)>),
     /// All before it was synced; `true` when the journal was closed.
     Marker(bool),
+    /// Messages at the offset and beyond go.
+    Truncate(TopicId, Offset),
+    /// All messages, producers and positions go; the log begins anew at the offset.
+    Reset(TopicId, Offset),
+    /// This peer keeps a copy, hosts the topic no more, and knows this epoch.
+    Known(KeptTopic, Epoch),
+    /// What a topic's host remembers of its producers.
+    Dedupe(TopicId, HostRanges),
+}
+
+/// A part of what a topic's host remembers of its producers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRanges {
+    /// All of it was appended below.
+    pub below: Offset,
+    /// Takes the place of what was remembered before; otherwise it is added.
+    pub first: bool,
+    /// Runs of sequences, those of one producer in their order.
+    pub ranges: Vec<(ProducerId, Range)>,
 }
 
 /// Why a body with a true checksum cannot be read: it was written by something else.
@@ -113,6 +142,9 @@ impl Record {
             Record::Trim(..) => kind::TRIM,
             Record::AcceptLoss(..) => kind::ACCEPT_LOSS,
             Record::Marker(_) => kind::MARKER,
+            Record::Truncate(..) | Record::Reset(..) => kind::TRUNCATE,
+            Record::Known(..) => kind::KNOWN,
+            Record::Dedupe(..) => kind::DEDUPE,
         }
     }
 
@@ -124,7 +156,11 @@ impl Record {
             Record::Forget(topic)
             | Record::Position(topic, ..)
             | Record::Trim(topic, _)
+            | Record::Truncate(topic, _)
+            | Record::Reset(topic, _)
+            | Record::Dedupe(topic, _)
             | Record::AcceptLoss(topic, _) => Some(*topic),
+            Record::Known(topic, _) => Some(topic.id),
             Record::Boot(..) | Record::Marker(_) => None,
         }
     }
@@ -156,6 +192,26 @@ impl Record {
                 out.put_u64_le(start.0);
             }
             Record::Marker(closed) => out.put_u64_le(u64::from(*closed)),
+            Record::Truncate(topic, to) => {
+                out.put_slice(&topic.0);
+                out.put_u64_le(to.0);
+                out.put_u64_le(0);
+            }
+            Record::Reset(topic, start) => {
+                out.put_slice(&topic.0);
+                out.put_u64_le(Offset::FIRST.0);
+                out.put_u64_le(start.0);
+            }
+            Record::Known(topic, epoch) => {
+                out.put_slice(&topic.id.0);
+                out.put_u64_le(epoch.as_u64());
+                encode_settings(&topic.settings, out);
+                encode_name(&topic.name, out);
+            }
+            Record::Dedupe(topic, table) => {
+                out.put_slice(&topic.0);
+                encode_ranges(table, out);
+            }
         }
     }
 
@@ -213,6 +269,22 @@ fn decode_small(kind: u16, rest: &mut &[u8]) -> Result<Record, RecordError> {
             Record::AcceptLoss(topic, ranges)
         }
         kind::MARKER => Record::Marker(rest.try_get_u64_le().map_err(short)? != 0),
+        kind::TRUNCATE => {
+            let topic = TopicId(take(rest).map_err(short)?);
+            let to = Offset(rest.try_get_u64_le().map_err(short)?);
+            match rest.try_get_u64_le().map_err(short)? {
+                0 => Record::Truncate(topic, to),
+                start => Record::Reset(topic, Offset(start)),
+            }
+        }
+        kind::KNOWN => {
+            let (topic, epoch) = take_known(rest).map_err(|e| e.of_kind(kind))?;
+            Record::Known(topic, epoch)
+        }
+        kind::DEDUPE => {
+            let topic = TopicId(take(rest).map_err(short)?);
+            Record::Dedupe(topic, take_ranges(rest).map_err(short)?)
+        }
         other => return Err(RecordError::Kind(other)),
     })
 }
@@ -259,9 +331,13 @@ fn take_text<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a str, PartErro
 }
 
 pub(super) fn encode_host(topic: &HostedTopic, out: &mut Vec<u8>) {
-    let settings = &topic.settings;
     out.put_slice(&topic.id.0);
     out.put_u32_le(topic.grant);
+    encode_settings(&topic.settings, out);
+    encode_name(&topic.name, out);
+}
+
+fn encode_settings(settings: &TopicSettings, out: &mut Vec<u8>) {
     let bits =
         u8::from(settings.retain_bytes.is_some()) | u8::from(settings.retain_age_ms.is_some()) << 1;
     out.put_u8(bits);
@@ -269,30 +345,85 @@ pub(super) fn encode_host(topic: &HostedTopic, out: &mut Vec<u8>) {
     out.put_u64_le(settings.retain_age_ms.unwrap_or(0));
     out.put_u8(settings.replicas);
     out.put_u8(settings.min_in_sync);
+}
+
+fn encode_name(name: &TopicName, out: &mut Vec<u8>) {
     // At most 249 bytes, see types::TopicName.
-    out.put_u16_le(topic.name.as_str().len() as u16);
-    out.put_slice(topic.name.as_str().as_bytes());
+    out.put_u16_le(name.as_str().len() as u16);
+    out.put_slice(name.as_str().as_bytes());
+}
+
+fn encode_ranges(table: &HostRanges, out: &mut Vec<u8>) {
+    out.put_u64_le(table.below.0);
+    out.put_u8(u8::from(table.first));
+    out.put_u32_le(table.ranges.len() as u32);
+    for (producer, range) in &table.ranges {
+        out.put_slice(&producer.0);
+        out.put_u64_le(range.sequence);
+        out.put_u64_le(range.offset.0);
+        out.put_u64_le(range.count);
+    }
+}
+
+fn take_ranges(rest: &mut &[u8]) -> Result<HostRanges, TryGetError> {
+    let below = Offset(rest.try_get_u64_le()?);
+    let first = rest.try_get_u8()? != 0;
+    // Not more is allocated than the body can hold.
+    let mut ranges = Vec::new();
+    for _ in 0..rest.try_get_u32_le()? {
+        let producer = ProducerId(take(rest)?);
+        let range = Range {
+            sequence: rest.try_get_u64_le()?,
+            offset: Offset(rest.try_get_u64_le()?),
+            count: rest.try_get_u64_le()?,
+        };
+        ranges.push((producer, range));
+    }
+    Ok(HostRanges {
+        below,
+        first,
+        ranges,
+    })
 }
 
 pub(super) fn take_host(rest: &mut &[u8]) -> Result<HostedTopic, PartError> {
     let id = TopicId(take(rest)?);
     let grant = rest.try_get_u32_le()?;
+    let settings = take_settings(rest)?;
+    Ok(HostedTopic {
+        id,
+        name: take_name(rest)?,
+        settings,
+        grant,
+    })
+}
+
+fn take_known(rest: &mut &[u8]) -> Result<(KeptTopic, Epoch), PartError> {
+    let id = TopicId(take(rest)?);
+    let epoch = Epoch::from_u64(rest.try_get_u64_le()?);
+    let settings = take_settings(rest)?;
+    let topic = KeptTopic {
+        id,
+        name: take_name(rest)?,
+        settings,
+    };
+    Ok((topic, epoch))
+}
+
+fn take_settings(rest: &mut &[u8]) -> Result<TopicSettings, TryGetError> {
     let bits = rest.try_get_u8()?;
     let (bytes, age) = (rest.try_get_u64_le()?, rest.try_get_u64_le()?);
-    let settings = TopicSettings {
+    Ok(TopicSettings {
         retain_bytes: (bits & 1 != 0).then_some(bytes),
         retain_age_ms: (bits & 2 != 0).then_some(age),
         replicas: rest.try_get_u8()?,
         min_in_sync: rest.try_get_u8()?,
-    };
-    let length = usize::from(rest.try_get_u16_le()?);
-    let name = TopicName::new(take_text(rest, length)?)?;
-    Ok(HostedTopic {
-        id,
-        name,
-        settings,
-        grant,
     })
+}
+
+fn take_name(rest: &mut &[u8]) -> Result<TopicName, PartError> {
+    let length = usize::from(rest.try_get_u16_le()?);
+    Ok(TopicName::new(take_text(rest, length)?)?)
 }
 
 pub(super) fn encode_position(key: &PositionKey, position: &Position, out: &mut Vec<u8>) {

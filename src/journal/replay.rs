@@ -279,6 +279,7 @@ impl<'a> Replay<'a> {
                 .is_some_and(|end| header.base < end)
             {
                 self.quarantined.insert(place.segment);
+                self.continuity.contradict(header.topic);
                 self.report(DamageReport {
                     segment: place.segment,
                     from: place.position,
@@ -295,7 +296,8 @@ impl<'a> Replay<'a> {
                     let (base, end) = (header.base, header.end());
                     self.view.index_batch(&header.topic, base, end, place);
                 }
-                Record::Forget(id) => self.view.unindex(id),
+                Record::Forget(id) | Record::Reset(id, _) => self.view.unindex(id),
+                Record::Truncate(id, to) => self.view.unindex_from(id, *to),
                 _ => {}
             }
             return;

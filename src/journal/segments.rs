@@ -24,6 +24,17 @@ impl Span {
         let kept = u128::from(self.end.0.saturating_sub(start.max(self.base).0));
         (u128::from(self.bytes) * kept / all) as u64
     }
+
+    /// What is left of it when everything at `to` and beyond is cut off; its bytes are taken as spread
+    /// evenly.
+    pub(super) fn below(&self, to: Offset) -> Option<Span> {
+        let gone = self.live_bytes(to);
+        (self.base < to).then(|| Span {
+            end: self.end.min(to),
+            bytes: self.bytes - gone,
+            ..*self
+        })
+    }
 }
 
 /// A segment file.

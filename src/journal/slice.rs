@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::types::{Offset, TopicId, TopicName, TopicSettings, UnixMicros};
+use crate::replication::epochs::TopicLog;
+use crate::types::{Epoch, Offset, TopicId, TopicName, TopicSettings, UnixMicros};
 
 /// A topic as its host reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +14,10 @@ pub struct TopicStat {
     pub name: TopicName,
     /// What the owner has set.
     pub settings: TopicSettings,
-    /// The grant under which this peer hosts it.
+    /// The grant under which this peer hosts it, or has hosted it last; 0: never.
     pub grant: u32,
+    /// Whether this peer hosts it; otherwise it keeps a copy.
+    pub hosts: bool,
     /// Offset of the earliest message kept.
     pub start: Offset,
     /// The offset that the next message gets.
@@ -27,6 +30,25 @@ pub struct TopicStat {
     pub damaged: Vec<(Offset, Offset)>,
     /// Damage may have taken messages at the end; appends are refused until the loss is accepted.
     pub suspect: bool,
+}
+
+/// A topic's copy as far as replication needs it: what is durable of it here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicCopy {
+    /// Its name.
+    pub name: TopicName,
+    /// What the owner has set.
+    pub settings: TopicSettings,
+    /// Its log.
+    pub log: TopicLog,
+    /// The highest epoch known of it, this peer's own included.
+    pub known: Epoch,
+    /// The grant under which this peer hosts it, or has hosted it last; 0: never.
+    pub own_grant: u32,
+    /// Whether this peer hosts it; otherwise it keeps a copy.
+    pub hosts: bool,
+    /// Damage may have taken some of it, and the loss was not accepted.
+    pub damaged: bool,
 }
 
 /// The answer of [`super::Journal::read_cached`].

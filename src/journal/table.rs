@@ -6,6 +6,8 @@
 //! from the disk. Nothing is ever taken back: a write that fails stops the journal. Readers see
 //! [`super::view::View`] instead, which is told only after the sync.
 
+mod copies;
+
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,6 +17,7 @@ use super::dedupe::{Range, Verdict};
 use super::record::Record;
 use super::traffic::Traffic;
 use crate::limits;
+use crate::replication::replica::may_host;
 use crate::types::{
     BootId, Epoch, Fingerprint, Group, Incarnation, Offset, TopicId, TopicName, TopicSettings,
     UnixMicros,
@@ -32,6 +35,17 @@ pub struct HostedTopic {
     pub settings: TopicSettings,
     /// The grant under which this peer hosts it.
     pub grant: u32,
+}
+
+/// A topic of which this peer keeps a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptTopic {
+    /// Its id.
+    pub id: TopicId,
+    /// Its name, for people.
+    pub name: TopicName,
+    /// What the owner has set.
+    pub settings: TopicSettings,
 }
 
 /// Whose position.
@@ -57,6 +71,8 @@ pub struct Position {
 pub enum Decision {
     /// Write the record, apply it, and answer when it is durable.
     Write(Record, Outcome),
+    /// The same with several records.
+    WriteAll(Vec<Record>, Outcome),
     /// Nothing to write.
     Answer(Outcome),
 }
@@ -73,7 +89,12 @@ pub(super) struct Topic {
     pub(super) name: TopicName,
     /// `None`: the defaults, which most topics have.
     settings: Option<Box<TopicSettings>>,
+    /// The grant under which this peer hosts it, or has hosted it last; 0: never.
     pub(super) grant: u32,
+    /// The highest epoch heard of, see [`Topic::known`].
+    pub(super) heard: Epoch,
+    /// Whether this peer hosts it; otherwise it keeps a copy.
+    pub(super) hosts: bool,
     pub(super) traffic: Option<Box<Traffic>>,
 }
 
@@ -83,7 +104,32 @@ impl Topic {
             name: hosted.name.clone(),
             settings: boxed(hosted.settings),
             grant: hosted.grant,
+            heard: of_grant(hosted.grant),
+            hosts: true,
             traffic: None,
+        }
+    }
+
+    fn copy(kept: &KeptTopic) -> Topic {
+        Topic {
+            name: kept.name.clone(),
+            settings: boxed(kept.settings),
+            grant: 0,
+            heard: Epoch::default(),
+            hosts: false,
+            traffic: None,
+        }
+    }
+
+    /// The highest epoch known, this peer's own included: `incarnation` is the highest that it had.
+    pub(super) fn known(&self, incarnation: Incarnation) -> Epoch {
+        let own = Epoch {
+            grant: self.grant,
+            incarnation,
+        };
+        match self.hosts {
+            true => self.heard.max(own),
+            false => self.heard,
         }
     }
 
@@ -115,6 +161,14 @@ impl Topic {
     }
 }
 
+/// The least epoch of a grant.
+pub(super) fn of_grant(grant: u32) -> Epoch {
+    Epoch {
+        grant,
+        incarnation: 0,
+    }
+}
+
 fn boxed(settings: TopicSettings) -> Option<Box<TopicSettings>> {
     (settings != TopicSettings::default()).then(|| Box::new(settings))
 }
@@ -142,6 +196,19 @@ impl Table {
                 batch,
             } => self.decide_append(topic, *epoch, batch, wall),
             Command::Host(hosted) => self.decide_host(hosted),
+            Command::Known { topic, epoch } => self.decide_known(topic, *epoch),
+            Command::Replicate { topic, batch } => self.decide_replicate(topic, batch),
+            Command::Truncate { topic, to } => self.decide_truncate(topic, *to),
+            Command::Reset { topic, start } => self.decide_reset(topic, *start),
+            Command::Dedupe {
+                topic,
+                below,
+                first,
+                ranges,
+            } => self.decide_dedupe(topic, *below, *first, ranges),
+            Command::ReplicatePositions { topic, positions } => {
+                self.decide_positions(topic, positions)
+            }
             Command::Forget { topic } => match self.topics.contains_key(topic) {
                 true => Decision::Write(Record::Forget(*topic), Outcome::Done),
                 false => Decision::Answer(Outcome::Done),
@@ -189,26 +256,14 @@ impl Table {
         bytes: &[u8],
         wall: UnixMicros,
     ) -> Result<(Record, Appended), Outcome> {
-        let mut header =
-            batch::read_header(bytes).map_err(|e| Outcome::Refused(Refusal::Corrupt(e)))?;
-        if bytes.len() != header.length as usize {
-            return Err(Outcome::Refused(Refusal::Corrupt(
-                batch::BatchError::Short {
-                    expected: header.length as usize,
-                    found: bytes.len(),
-                },
-            )));
-        }
-        if header.topic != *id {
-            return Err(Outcome::Refused(Refusal::WrongTopic {
-                expected: *id,
-                found: header.topic,
-            }));
-        }
+        let mut header = whole_batch(id, bytes).map_err(Outcome::Refused)?;
         let topic = self
             .topics
             .get(id)
             .ok_or(Outcome::Refused(Refusal::UnknownTopic))?;
+        if !topic.hosts {
+            return Err(Outcome::Refused(Refusal::NotHosted));
+        }
         let current = self
             .epoch_of(topic)
             .ok_or(Outcome::Refused(Refusal::NotBooted))?;
@@ -250,12 +305,20 @@ impl Table {
     }
 
     fn decide_host(&self, hosted: &HostedTopic) -> Decision {
-        match self.topics.get(&hosted.id) {
-            Some(known) if hosted.grant < known.grant || known.hosted(hosted.id) == *hosted => {
-                Decision::Answer(Outcome::Done)
+        if let Some(topic) = self.topics.get(&hosted.id) {
+            if topic.hosts && topic.hosted(hosted.id) == *hosted {
+                return Decision::Answer(Outcome::Done);
             }
-            _ => Decision::Write(Record::Host(hosted.clone()), Outcome::Done),
+            let epoch = Epoch {
+                grant: hosted.grant,
+                incarnation: self.incarnation,
+            };
+            if !may_host(topic.heard, topic.grant, epoch) {
+                let known = topic.known(self.incarnation);
+                return Decision::refuse(Refusal::LowerGrant { known });
+            }
         }
+        Decision::Write(Record::Host(hosted.clone()), Outcome::Done)
     }
 
     fn decide_boot(&self, incarnation: Incarnation, boot: BootId) -> Decision {
@@ -282,6 +345,9 @@ impl Table {
         let Some(topic) = self.topics.get(id) else {
             return Decision::refuse(Refusal::UnknownTopic);
         };
+        if !topic.hosts {
+            return Decision::refuse(Refusal::NotHosted);
+        }
         let (start, end) = topic.range();
         let known = topic.traffic.as_ref().and_then(|t| t.positions.get(key));
         let mut next = next.clamp(start, end);
@@ -352,6 +418,18 @@ impl Table {
                     traffic.accept_loss(ranges);
                 }
             }
+            Record::Known(kept, epoch) => self.apply_known(kept, *epoch),
+            Record::Truncate(id, to) => {
+                if let Some(traffic) = self.traffic(id) {
+                    traffic.truncate(*to);
+                }
+            }
+            Record::Reset(id, start) => {
+                if let Some(traffic) = self.traffic(id) {
+                    *traffic = Traffic::starting_at(*start);
+                }
+            }
+            Record::Dedupe(id, table) => self.apply_dedupe(id, table),
             Record::Marker(_) => {}
         }
         let traffic = record.topic().and_then(|id| self.topics.get(&id));
@@ -369,18 +447,27 @@ impl Table {
                 topic.name = hosted.name.clone();
                 topic.settings = boxed(hosted.settings);
                 topic.grant = topic.grant.max(hosted.grant);
+                topic.heard = topic.heard.max(of_grant(hosted.grant));
+                if !std::mem::replace(&mut topic.hosts, true)
+                    && let Some(traffic) = &mut topic.traffic
+                {
+                    traffic.clamp_positions();
+                }
                 self.note_expiry(&hosted.id);
             }
         }
     }
 
     fn apply_batch(&mut self, header: &batch::BatchHeader) {
-        // Batches repeat their epoch: a lost entry of a boot or a grant is made up for.
-        self.incarnation = self.incarnation.max(header.epoch.incarnation);
         let Some(topic) = self.topics.get_mut(&header.topic) else {
             return;
         };
-        topic.grant = topic.grant.max(header.epoch.grant);
+        topic.heard = topic.heard.max(header.epoch);
+        if topic.hosts {
+            // Own batches repeat their epoch: a lost entry of a boot or a grant is made up for.
+            self.incarnation = self.incarnation.max(header.epoch.incarnation);
+            topic.grant = topic.grant.max(header.epoch.grant);
+        }
         let settings = topic.settings();
         let traffic = topic.traffic.get_or_insert_default();
         let range = Range {
@@ -414,7 +501,8 @@ impl Table {
     /// Where the topic's retained size would have its start, if that lies above the present one.
     /// Worth asking after each append.
     pub fn size_trim(&self, id: &TopicId) -> Option<Record> {
-        let topic = self.topics.get(id)?;
+        // A copy begins where its host's log does.
+        let topic = self.topics.get(id).filter(|topic| topic.hosts)?;
         let limit = topic.settings.as_ref()?.retain_bytes?;
         let start = topic.traffic.as_ref()?.size_start(limit)?;
         Some(Record::Trim(*id, start))
@@ -431,7 +519,8 @@ impl Table {
             let Some(Reverse((_, id))) = self.expiries.pop() else {
                 break;
             };
-            let Some(topic) = self.topics.get(&id) else {
+            // A copy begins where its host's log does; it is looked at again when this peer hosts it.
+            let Some(topic) = self.topics.get(&id).filter(|topic| topic.hosts) else {
                 continue;
             };
             let Some(traffic) = topic.traffic.as_ref() else {
@@ -478,6 +567,22 @@ impl Table {
     /// Forgets what recovery saw of sessions: each process must boot anew.
     pub(super) fn begin_life(&mut self) {
         self.booted = None;
+    }
+}
+
+/// The header of a batch for this topic, if the bytes are one.
+fn whole_batch(id: &TopicId, bytes: &[u8]) -> Result<batch::BatchHeader, Refusal> {
+    let header = batch::read_header(bytes)?;
+    let (expected, found) = (header.length as usize, bytes.len());
+    if found != expected {
+        return Err(batch::BatchError::Short { expected, found }.into());
+    }
+    match header.topic == *id {
+        true => Ok(header),
+        false => Err(Refusal::WrongTopic {
+            expected: *id,
+            found: header.topic,
+        }),
     }
 }
 

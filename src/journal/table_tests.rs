@@ -35,6 +35,12 @@ fn step_at(table: &mut Table, command: &Command, wall: UnixMicros) -> Outcome {
             table.apply(&record);
             outcome
         }
+        Decision::WriteAll(records, outcome) => {
+            for record in records {
+                table.apply(&record);
+            }
+            outcome
+        }
     }
 }
 
@@ -177,10 +183,19 @@ fn a_grant_never_falls_and_an_equal_host_writes_nothing() {
         Outcome::Done
     );
     assert_eq!(table.epoch_of(&table.topics[&topic(0)]).unwrap().grant, 5);
-    for stale in [hosted(0), higher] {
+    let lower = Refusal::LowerGrant {
+        known: Epoch {
+            grant: 5,
+            incarnation: 1,
+        },
+    };
+    for (stale, outcome) in [
+        (hosted(0), Outcome::Refused(lower)),
+        (higher, Outcome::Done),
+    ] {
         assert_eq!(
             table.decide(&Command::Host(stale), NOW),
-            Decision::Answer(Outcome::Done)
+            Decision::Answer(outcome)
         );
     }
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 
 use super::dedupe::Dedupe;
+use super::epochs::Epochs;
 use super::table::{Position, PositionKey};
 use crate::limits;
 use crate::types::{Offset, TopicSettings, UnixMicros};
@@ -37,6 +38,7 @@ pub(super) struct Traffic {
     pub(super) bytes: u64,
     pub(super) last_append: Option<UnixMicros>,
     pub(super) marks: VecDeque<Mark>,
+    pub(super) epochs: Epochs,
     pub(super) dedupe: Dedupe,
     pub(super) positions: HashMap<PositionKey, Position>,
     /// Ranges that cannot be read, ascending.
@@ -55,6 +57,7 @@ impl Default for Traffic {
             bytes: 0,
             last_append: None,
             marks: VecDeque::new(),
+            epochs: Epochs::default(),
             dedupe: Dedupe::default(),
             positions: HashMap::new(),
             damaged: Vec::new(),
@@ -73,6 +76,7 @@ impl Traffic {
     pub(super) fn append(&mut self, header: &BatchHeader, settings: &TopicSettings) -> bool {
         let bytes = u64::from(header.length);
         let first = self.marks.is_empty();
+        self.epochs.note(header.epoch, header.base);
         self.end = header.end();
         self.bytes += bytes;
         self.last_append = self.last_append.max(Some(header.appended));
@@ -121,8 +125,59 @@ impl Traffic {
             self.shorten_mark();
         }
         let start = self.start;
+        self.epochs.trim(start);
         self.damaged.retain(|(_, to)| *to > start);
         self.lost.retain(|(_, to)| *to > start);
+    }
+
+    /// Drops what lies at `to` and beyond; never what lies below the start.
+    pub(super) fn truncate(&mut self, to: Offset) {
+        let to = to.max(self.start);
+        if to >= self.end {
+            return;
+        }
+        self.truncate_marks(to);
+        self.end = to;
+        self.epochs.truncate(to);
+        self.dedupe.truncate(to);
+        clip(&mut self.damaged, to);
+        clip(&mut self.lost, to);
+        self.clamp_positions();
+    }
+
+    /// The last mark that stays is cut: its bytes are taken as spread evenly.
+    fn truncate_marks(&mut self, to: Offset) {
+        let mut end = self.end;
+        while let Some(mark) = self.marks.back_mut() {
+            if mark.base < to {
+                let all = u128::from(end.0.saturating_sub(mark.base.0).max(1));
+                let kept = u128::from(to.0 - mark.base.0).min(all);
+                let bytes = (u128::from(mark.bytes) * kept / all) as u64;
+                self.bytes -= mark.bytes - bytes;
+                mark.bytes = bytes;
+                return;
+            }
+            end = mark.base;
+            self.bytes -= mark.bytes;
+            self.marks.pop_back();
+        }
+    }
+
+    /// No position lies beyond the end: what comes there later has not been read.
+    pub(super) fn clamp_positions(&mut self) {
+        let end = self.end;
+        for position in self.positions.values_mut() {
+            position.next = position.next.min(end);
+        }
+    }
+
+    /// A log that begins anew at `start`.
+    pub(super) fn starting_at(start: Offset) -> Traffic {
+        Traffic {
+            start,
+            end: start,
+            ..Traffic::default()
+        }
     }
 
     fn drop_mark(&mut self) {
@@ -216,6 +271,14 @@ impl Traffic {
             }
             joins
         });
+    }
+}
+
+/// Leaves of ranges what lies below `to`.
+pub(super) fn clip(ranges: &mut Vec<(Offset, Offset)>, to: Offset) {
+    ranges.retain(|(from, _)| *from < to);
+    for (_, end) in ranges {
+        *end = (*end).min(to);
     }
 }
 

@@ -1,6 +1,8 @@
 //! What readers see: topics as of the last synced group, where their batches lie, and the tail in
 //! memory. Told by the writer after each sync; it decides nothing.
 
+mod copies;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -8,13 +10,14 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::checkpoint;
+use super::epochs::Epochs;
 use super::index::{Place, SegmentIndex, Selected};
 use super::record::Record;
 use super::segments::{Segments, Span};
 use super::slice::{CachedRead, Slice, TopicStat, range_check};
-use super::table::{HostedTopic, Position, PositionKey, Table};
+use super::table::{HostedTopic, Position, PositionKey, Table, of_grant};
 use super::tail::{Cached, CachedGroup, Tail};
-use crate::types::{Offset, TopicId, TopicName, TopicSettings, UnixMicros};
+use crate::types::{Epoch, Offset, TopicId, TopicName, TopicSettings, UnixMicros};
 
 /// What is seen of a topic with messages or positions.
 #[derive(Debug, Default)]
@@ -23,6 +26,7 @@ pub(super) struct Log {
     end: Option<Offset>,
     bytes: u64,
     last_append: Option<UnixMicros>,
+    epochs: Epochs,
     pub(super) spans: VecDeque<Span>,
     recent: VecDeque<Cached>,
     positions: HashMap<PositionKey, Position>,
@@ -45,6 +49,8 @@ pub(super) struct Seen {
     name: TopicName,
     settings: Option<Box<TopicSettings>>,
     grant: u32,
+    heard: Epoch,
+    hosts: bool,
     pub(super) log: Option<Box<Log>>,
 }
 
@@ -62,8 +68,9 @@ pub(super) struct Effect {
 pub(super) enum Located {
     /// In this segment, whose index is in memory.
     Memory(u64, u64, Selected),
-    /// In this segment (with its generation), whose index is in its footer.
-    Footer(u64, u64),
+    /// In this segment (with its generation), whose index is in its footer; what of it begins at the
+    /// offset or beyond was cut off.
+    Footer(u64, u64, Offset),
     /// Nowhere above that offset.
     Nothing,
 }
@@ -154,8 +161,13 @@ impl View {
                     && let Some(log) = self.log_mut(&header.topic)
                 {
                     log.last_append = log.last_append.max(Some(header.appended));
+                    log.epochs.note(header.epoch, base);
                 }
+                self.hear(&header.topic, header.epoch);
             }
+            Record::Known(kept, epoch) => self.keep_copy(kept, *epoch),
+            Record::Truncate(id, to) => self.truncate(id, *to),
+            Record::Reset(id, start) => self.reset(id, *start),
             Record::Position(id, key, position) => {
                 if let Some(log) = self.log_mut(id)
                     && log.positions.insert(key.clone(), *position).is_none()
@@ -171,7 +183,7 @@ impl View {
                     log.suspect = false;
                 }
             }
-            Record::Boot(..) | Record::Marker(_) => {}
+            Record::Boot(..) | Record::Marker(_) | Record::Dedupe(..) => {}
         }
         if let Some(id) = effect.record.topic()
             && let Some(log) = self.topics.get_mut(&id).and_then(|t| t.log.as_deref_mut())
@@ -188,6 +200,11 @@ impl View {
     /// Drops a topic from the active segment's index: a later life of it begins anew.
     pub(super) fn unindex(&mut self, id: &TopicId) {
         self.active.topics.remove(id);
+    }
+
+    /// Drops what was cut off from the active segment's index.
+    pub(super) fn unindex_from(&mut self, id: &TopicId, to: Offset) {
+        self.active.truncate(id, to);
     }
 
     /// Notes that a topic's log goes on in a segment.
@@ -229,25 +246,41 @@ impl View {
                 seen.name = hosted.name.clone();
                 seen.settings = settings;
                 seen.grant = seen.grant.max(hosted.grant);
+                seen.heard = seen.heard.max(of_grant(hosted.grant));
+                if !std::mem::replace(&mut seen.hosts, true)
+                    && let Some(log) = &mut seen.log
+                {
+                    log.clamp_positions();
+                }
             }
             None => {
                 let seen = Seen {
                     name: hosted.name.clone(),
                     settings,
                     grant: hosted.grant,
+                    heard: of_grant(hosted.grant),
+                    hosts: true,
                     log: None,
                 };
-                self.topics.insert(hosted.id, seen);
-                self.growth += checkpoint::TOPIC_BYTES + hosted.name.as_str().len() as u64;
+                self.add_topic(hosted.id, seen);
             }
         }
     }
 
+    fn add_topic(&mut self, id: TopicId, seen: Seen) {
+        self.growth += checkpoint::TOPIC_BYTES + seen.name.as_str().len() as u64;
+        self.topics.insert(id, seen);
+    }
+
     fn forget(&mut self, id: &TopicId) {
         self.unindex(id);
-        let Some(log) = self.topics.remove(id).and_then(|seen| seen.log) else {
-            return;
-        };
+        if let Some(log) = self.topics.remove(id).and_then(|seen| seen.log) {
+            self.release(&log);
+        }
+    }
+
+    /// Nothing of a log is needed any more.
+    fn release(&mut self, log: &Log) {
         let start = log.range().0;
         for span in &log.spans {
             self.segments.release(span, start);
@@ -261,6 +294,7 @@ impl View {
         let before = log.range().0;
         log.start = Some(start.max(before));
         log.damaged.retain(|(_, to)| *to > start);
+        log.epochs.trim(start.max(before));
         while log.recent.front().is_some_and(|cached| cached.end <= start) {
             log.recent.pop_front();
         }
@@ -318,6 +352,8 @@ impl View {
             return;
         };
         seen.grant = topic.grant;
+        seen.heard = topic.heard;
+        seen.hosts = topic.hosts;
         let Some(traffic) = topic.traffic.as_deref() else {
             seen.log = None;
             return;
@@ -327,6 +363,7 @@ impl View {
         log.end = Some(traffic.end);
         log.bytes = traffic.bytes;
         log.last_append = traffic.last_append;
+        log.epochs.clone_from(&traffic.epochs);
         log.positions.clone_from(&traffic.positions);
         log.damaged.clone_from(&traffic.damaged);
         log.lost.clone_from(&traffic.lost);
@@ -358,6 +395,7 @@ impl View {
             name: seen.name.clone(),
             settings: seen.settings.as_deref().copied().unwrap_or_default(),
             grant: seen.grant,
+            hosts: seen.hosts,
             start,
             end,
             bytes: log.map_or(0, |log| log.bytes),
@@ -460,10 +498,10 @@ impl View {
             None if span.segment == self.active.sequence => &self.active,
             None => {
                 let generation = self.segments.get(&span.segment).map_or(0, |s| s.generation);
-                return Located::Footer(span.segment, generation);
+                return Located::Footer(span.segment, generation, span.end);
             }
         };
-        let selected = index.select(id, from.max(span.base), max_bytes);
+        let selected = index.select(id, from.max(span.base), span.end, max_bytes);
         Located::Memory(span.segment, index.generation, selected)
     }
 

@@ -19,16 +19,19 @@ use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, LAST_OF_GROUP, entry_bytes,
 use super::queue::{Item, Taken};
 use super::record::Record;
 use super::space::{Prepared, Room, SMALL_ENTRY_BYTES};
-use super::table::{Decision, HostedTopic, Table};
+use super::table::{Decision, HostedTopic, KeptTopic, Table};
 use super::view::Effect;
 use super::{Hooks, Shared};
 use crate::clock;
 use crate::limits;
-use crate::types::{MonoNs, TopicId};
+use crate::types::{MonoNs, Offset, TopicId};
 use crate::wire::batch;
 
 /// Bytes that a trim takes, which an append may bring about.
 const TRIM_ENTRY_BYTES: u64 = 56;
+
+/// Bytes that a run of a producer's sequences takes, see `record`.
+const RANGE_BYTES: u64 = 40;
 
 /// A group in the making.
 struct Group {
@@ -57,6 +60,7 @@ impl Group {
             (Record::Batch(header), Some(bytes)) => {
                 self.buffer.extend_from_slice(bytes);
                 let body = &mut self.buffer[body_at..];
+                // Those of a copy are what they were.
                 batch::set_host_fields(body, header.base, header.epoch, header.appended);
             }
             _ => record.encode(&mut self.buffer),
@@ -232,8 +236,12 @@ impl Writer {
         wall: crate::types::UnixMicros,
     ) -> Outcome {
         let grows = match command {
-            Command::Append { .. } => true,
-            Command::Host(topic) => table.end(&topic.id).is_none(),
+            Command::Append { .. } | Command::Replicate { .. } | Command::Dedupe { .. } => true,
+            Command::Host(HostedTopic { id, .. })
+            | Command::Known {
+                topic: KeptTopic { id, .. },
+                ..
+            } => table.end(id).is_none(),
             _ => false,
         };
         if let Command::AcceptLoss { topic } = command {
@@ -243,19 +251,27 @@ impl Writer {
             }
         }
         let decision = table.decide(command, wall);
-        let (record, outcome) = match decision {
-            Decision::Answer(outcome) => return outcome,
-            Decision::Write(record, outcome) => (record, outcome),
-        };
         let limit = if grows { room.appends } else { room.all };
-        if group.buffer.len() as u64 + entry_bound(command) > limit {
-            return Outcome::Refused(Refusal::StorageFull);
-        }
+        let is_full = group.buffer.len() as u64 + entry_bound(command) > limit;
+        let full = Outcome::Refused(Refusal::StorageFull);
         let bytes = match command {
-            Command::Append { batch, .. } => Some(&**batch),
+            Command::Append { batch, .. } | Command::Replicate { batch, .. } => Some(&**batch),
             _ => None,
         };
-        self.take(table, group, record, bytes);
+        let outcome = match decision {
+            Decision::Answer(outcome) => return outcome,
+            Decision::Write(..) | Decision::WriteAll(..) if is_full => return full,
+            Decision::Write(record, outcome) => {
+                self.take(table, group, record, bytes);
+                outcome
+            }
+            Decision::WriteAll(records, outcome) => {
+                for record in records {
+                    self.take(table, group, record, None);
+                }
+                outcome
+            }
+        };
         if let Command::Append { topic, .. } | Command::Host(HostedTopic { id: topic, .. }) =
             command
             && let Some(trim) = table.size_trim(topic)
@@ -275,9 +291,13 @@ impl Writer {
         });
     }
 
-    /// Writes and syncs a group and tells the view; answers the topics whose start or
-    /// end rose.
-    fn write(&mut self, table: &Table, mut group: Group) -> Result<Vec<TopicId>, FatalError> {
+    /// Writes and syncs a group and tells the view; answers the topics whose start or end moved, with
+    /// their ends.
+    fn write(
+        &mut self,
+        table: &Table,
+        mut group: Group,
+    ) -> Result<Vec<(TopicId, Offset)>, FatalError> {
         if group.effects.is_empty() {
             self.shared.table_ahead.store(false, Ordering::Release);
             return Ok(Vec::new());
@@ -298,11 +318,8 @@ impl Writer {
         synced?;
         self.group = group.number;
         self.position = group.position();
-        let topics = moved(&group.effects);
-        let shrunk = group
-            .effects
-            .iter()
-            .any(|effect| matches!(effect.record, Record::Trim(..) | Record::Forget(_)));
+        let topics = moved(table, &group.effects);
+        let shrunk = group.effects.iter().any(|effect| shrinks(&effect.record));
         shared
             .incarnation
             .fetch_max(table.incarnation, Ordering::AcqRel);
@@ -377,22 +394,38 @@ impl Writer {
 fn entry_bound(command: &Command) -> u64 {
     match command {
         Command::Append { batch, .. } => entry_bytes(batch.len()) as u64 + TRIM_ENTRY_BYTES,
+        Command::Replicate { batch, .. } => entry_bytes(batch.len()) as u64,
+        Command::Dedupe { ranges, .. } => SMALL_ENTRY_BYTES + RANGE_BYTES * ranges.len() as u64,
+        Command::ReplicatePositions { positions, .. } => SMALL_ENTRY_BYTES * positions.len() as u64,
         _ => SMALL_ENTRY_BYTES,
     }
 }
 
-fn moved(effects: &[Effect]) -> Vec<TopicId> {
+/// Whether less is needed of the segments after it.
+fn shrinks(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::Trim(..) | Record::Forget(_) | Record::Truncate(..) | Record::Reset(..)
+    )
+}
+
+fn moved(table: &Table, effects: &[Effect]) -> Vec<(TopicId, Offset)> {
     let mut topics: Vec<TopicId> = effects
         .iter()
         .filter_map(|effect| match &effect.record {
             Record::Batch(header) => Some(header.topic),
-            Record::Trim(topic, _) => Some(*topic),
+            Record::Trim(topic, _) | Record::Truncate(topic, _) | Record::Reset(topic, _) => {
+                Some(*topic)
+            }
             _ => None,
         })
         .collect();
     topics.sort_unstable();
     topics.dedup();
-    topics
+    // One that was forgotten in the same group has no end.
+    let ends = topics.into_iter();
+    ends.filter_map(|topic| Some((topic, table.end(&topic)?)))
+        .collect()
 }
 
 fn stop_items(items: Vec<Item>) {

@@ -1,24 +1,23 @@
-//! Appends: verified, handed to the journal, answered when durable.
+//! Appends: verified, handed to the journal, answered when durable at every copy that is in sync.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::host::{Caller, Host, journal_stopped};
+use super::replication::hosted::{Settled, Settlement, achieved};
 use super::traffic::Direction;
 use crate::journal::{self, Command, CompletionQueue, Done, Outcome, Refusal};
 use crate::limits;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
-use crate::types::{Epoch, TopicId};
+use crate::types::{Epoch, Fingerprint, TopicId};
 use crate::wire::batch::{self, BatchError};
 use crate::wire::peer::{
-    Achieved, Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended,
+    Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended, Members,
 };
 use crate::wire::{ErrorCode, ErrorReply};
-
-/// One copy, of which one is wanted: what a host without replicas achieves.
-const ONE_COPY: Achieved = Achieved { durable: 1, of: 1 };
 
 /// Serves an append on its own stream.
 pub(super) async fn single(
@@ -28,19 +27,30 @@ pub(super) async fn single(
     payload: Bytes,
 ) -> Result<Appended, ErrorReply> {
     let command = checked(caller, request.topic, request.epoch, payload)?;
+    host.replication.takes_append(request.topic)?;
     let (done, outcome) = oneshot::channel();
     host.journal
         .submit(command, Done::Oneshot(done))
         .await
         .map_err(|_| journal_stopped())?;
     let appended = taken(outcome.await.map_err(|_| journal_stopped())?)?;
+    let durable_on = settled(host, appended).await?;
     record(host, caller, &appended);
     Ok(Appended {
         base: appended.base,
         duplicate: appended.duplicate,
-        achieved: ONE_COPY,
-        durable_on: vec![host.me],
+        achieved: achieved(&durable_on),
+        durable_on: durable_on.to_vec(),
     })
+}
+
+async fn settled(host: &Host, appended: journal::Appended) -> Settlement {
+    let to = Arc::new(Settled::default());
+    if let Some(settlement) = host.replication.settle(0, appended, &to) {
+        return settlement;
+    }
+    let done = to.wait().await.pop();
+    done.map_or_else(|| Err(journal_stopped()), |(_, _, settlement)| settlement)
 }
 
 fn checked(
@@ -100,8 +110,8 @@ fn taken(outcome: Outcome) -> Result<journal::Appended, ErrorReply> {
 /// What a refusal of the journal tells the caller.
 pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
     let code = match refusal {
-        Refusal::UnknownTopic => ErrorCode::NotHost,
-        Refusal::StaleEpoch { .. } => ErrorCode::StaleEpoch,
+        Refusal::UnknownTopic | Refusal::NotHosted => ErrorCode::NotHost,
+        Refusal::StaleEpoch { .. } | Refusal::LowerGrant { .. } => ErrorCode::StaleEpoch,
         Refusal::NotBooted | Refusal::StaleBoot { .. } => ErrorCode::NotReady,
         Refusal::SequenceGap { .. } => ErrorCode::SequenceGap,
         Refusal::UnknownProducer => ErrorCode::UnknownProducer,
@@ -110,6 +120,8 @@ pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
         Refusal::TooManyGroups { .. } => ErrorCode::QuotaExceeded,
         Refusal::Damaged => ErrorCode::Damaged,
         Refusal::Corrupt(_) | Refusal::WrongTopic { .. } => ErrorCode::CorruptBatch,
+        // To commands of a replica, which no caller can send.
+        Refusal::Hosted | Refusal::NotNext { .. } => ErrorCode::Internal,
     };
     ErrorReply::new(code, refusal.to_string())
 }
@@ -137,6 +149,7 @@ pub(super) async fn stream(
     }
     let answers = Answers {
         done: Arc::new(CompletionQueue::new()),
+        settled: Arc::new(Settled::default()),
         room: Semaphore::new(limits::APPENDS_PER_STREAM),
     };
     let (nacks, refused) = mpsc::channel(limits::APPENDS_PER_STREAM);
@@ -153,6 +166,8 @@ pub(super) async fn stream(
 struct Answers {
     /// Filled by the journal's writer, once per group.
     done: Arc<CompletionQueue>,
+    /// Filled as other copies have what was durable here already.
+    settled: Arc<Settled>,
     /// Permits of appends that are not answered yet.
     room: Semaphore,
 }
@@ -171,7 +186,9 @@ async fn submit_all(
             return Ok(());
         };
         permit.forget();
-        let submitted = match checked(caller, next.topic, next.epoch, batch) {
+        let checked = checked(caller, next.topic, next.epoch, batch);
+        let taken = host.replication.takes_append(next.topic);
+        let submitted = match taken.and(checked) {
             Ok(command) => {
                 let done = Done::Queue(Arc::clone(&answers.done), next.ticket);
                 let submitted = host.journal.submit(command, done).await;
@@ -200,6 +217,12 @@ async fn answer_all(
     sender: &mut FrameSender,
 ) -> Result<(), CallError> {
     let mut reading = true;
+    let mut replies = Replies {
+        host,
+        caller,
+        sender,
+        told: HashMap::new(),
+    };
     loop {
         let everything = answers.room.available_permits() == limits::APPENDS_PER_STREAM;
         if !reading && everything {
@@ -207,40 +230,80 @@ async fn answer_all(
         }
         let answered = tokio::select! {
             outcomes = answers.done.wait() => {
-                for (ticket, outcome) in &outcomes {
-                    buffer_answer(host, caller, *ticket, outcome, sender);
+                let answer = |(ticket, outcome)| replies.outcome(ticket, outcome, &answers.settled);
+                outcomes.into_iter().map(answer).filter(|answered| *answered).count()
+            }
+            settled = answers.settled.wait() => {
+                let count = settled.len();
+                for (ticket, appended, settlement) in settled {
+                    replies.answer(ticket, &appended, settlement);
                 }
-                outcomes.len()
+                count
             }
             nack = nacks.recv(), if reading => match nack {
-                Some(nack) => { sender.buffer(&nack); 1 }
+                Some(nack) => { replies.sender.buffer(&nack); 1 }
                 None => { reading = false; 0 }
             },
         };
         // If the caller does not take its answers, nothing is lost: it asks again and the dedupe
         // answers.
-        sender.flush().await?;
+        replies.sender.flush().await?;
         answers.room.add_permits(answered);
     }
 }
 
-fn buffer_answer(
-    host: &Host,
-    caller: &Caller,
-    ticket: u64,
-    outcome: &Outcome,
-    sender: &mut FrameSender,
-) {
-    match taken(outcome.clone()) {
-        Ok(appended) => {
-            record(host, caller, &appended);
-            sender.buffer(&AppendAck {
-                ticket,
-                base: appended.base,
-                duplicate: appended.duplicate,
-                achieved: ONE_COPY,
-            });
+/// Answers on one stream.
+struct Replies<'a> {
+    host: &'a Host,
+    caller: &'a Caller,
+    sender: &'a mut FrameSender,
+    /// The peers that were last told to have a topic's appends, where it is not this one alone.
+    told: HashMap<TopicId, Arc<[Fingerprint]>>,
+}
+
+impl Replies<'_> {
+    /// Answers what the journal says, unless other copies are to have it first; whether it was answered.
+    fn outcome(&mut self, ticket: u64, outcome: Outcome, later: &Arc<Settled>) -> bool {
+        let appended = match taken(outcome) {
+            Ok(appended) => appended,
+            Err(error) => {
+                self.sender.buffer(&AppendNack { ticket, error });
+                return true;
+            }
+        };
+        let settled = self.host.replication.settle(ticket, appended, later);
+        let Some(settlement) = settled else {
+            return false;
+        };
+        self.answer(ticket, &appended, settlement);
+        true
+    }
+
+    fn answer(&mut self, ticket: u64, appended: &journal::Appended, settlement: Settlement) {
+        match settlement {
+            Ok(durable_on) => {
+                record(self.host, self.caller, appended);
+                self.name(ticket, appended.topic, &durable_on);
+                self.sender.buffer(&AppendAck {
+                    ticket,
+                    base: appended.base,
+                    duplicate: appended.duplicate,
+                    achieved: achieved(&durable_on),
+                });
+            }
+            Err(error) => self.sender.buffer(&AppendNack { ticket, error }),
         }
-        Err(error) => sender.buffer(&AppendNack { ticket, error }),
+    }
+
+    /// Says who has the append, where it is not the same as last time.
+    fn name(&mut self, ticket: u64, topic: TopicId, durable_on: &Arc<[Fingerprint]>) {
+        let told = self.told.get(&topic);
+        let alone = durable_on.len() == 1;
+        if told.map_or(alone, |told| told == durable_on) {
+            return;
+        }
+        self.told.insert(topic, Arc::clone(durable_on));
+        let peers = self.host.replication.peers.names(durable_on);
+        self.sender.buffer(&Members { ticket, peers });
     }
 }

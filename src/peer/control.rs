@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::host::HostState;
+use super::replication::Replication;
+use super::replication::roles::Frame;
 use super::reports::Changed;
 use super::session::{Effect, Event, Session};
-use super::tips::Tips;
 use super::{assignments, reports};
 use crate::client::{ClientError, IndexLink, describe};
 use crate::clock;
@@ -31,7 +32,9 @@ pub(super) struct Control {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) keeps_copies: bool,
     pub(super) state: Arc<HostState>,
-    pub(super) tips: Arc<Tips>,
+    pub(super) replication: Arc<Replication>,
+    /// Takes what the index assigns.
+    pub(super) roles: mpsc::Sender<Frame>,
     pub(super) changed: Arc<Changed>,
     /// Told the index's key once it is known, so that the serving side can start.
     pub(super) index_key: watch::Sender<Option<Fingerprint>>,
@@ -271,12 +274,12 @@ impl Control {
         connection: crate::transport::Connection,
         opened: SessionOpened,
     ) -> tokio::task::JoinHandle<()> {
-        let (journal, tips) = (self.journal.clone(), Arc::clone(&self.tips));
-        let changed = Arc::clone(&self.changed);
+        let (journal, replication) = (self.journal.clone(), Arc::clone(&self.replication));
+        let (roles, changed) = (self.roles.clone(), Arc::clone(&self.changed));
+        let (session, incarnation) = (opened.session, opened.incarnation);
         tokio::spawn(async move {
-            let assignments =
-                assignments::run(connection.clone(), opened.session, journal.clone(), &tips);
-            let reports = reports::run(connection, opened.session, journal, &changed);
+            let assignments = assignments::run(connection.clone(), session, incarnation, roles);
+            let reports = reports::run(connection, session, journal, &replication, &changed);
             let ended = tokio::select! {
                 ended = assignments => ended,
                 ended = reports => ended,

@@ -196,7 +196,7 @@ impl FollowStream<'_> {
         }
         let wanted = usize::try_from(slot.credit).unwrap_or(usize::MAX);
         let wanted = wanted.min(limits::DATA_FRAME_BYTES);
-        match read::slice(&self.host.journal, slot.topic, slot.next, wanted).await {
+        match read::visible(self.host, slot.topic, slot.next, wanted).await {
             Ok(slice) if slice.batches.is_empty() => Ok(()),
             Ok(slice) => {
                 let bytes: usize = slice.batches.iter().map(bytes::Bytes::len).sum();

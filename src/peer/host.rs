@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::replication::{Replication, serving};
 use super::traffic::{Direction, TrafficLog};
 use super::{append, becomes_true, follow, position, pull, tips::Tips};
 use crate::clock;
@@ -27,11 +28,10 @@ use crate::wire::{ErrorCode, ErrorReply, Frame, Message, WireRequest};
 pub(super) struct Host {
     pub(super) journal: Journal,
     pub(super) tips: Arc<Tips>,
+    pub(super) replication: Arc<Replication>,
     pub(super) traffic: Mutex<TrafficLog>,
     /// The pinned index, whose passes count.
     pub(super) index: Fingerprint,
-    /// This peer.
-    pub(super) me: Fingerprint,
     pub(super) boot: BootId,
     pub(super) started: UnixMicros,
     pub(super) state: Arc<HostState>,
@@ -81,14 +81,11 @@ pub(super) struct PeerConnection {
 }
 
 impl Host {
-    /// The topic if it is hosted here.
+    /// The topic as readers may see it, if it is hosted here.
     pub(super) fn topic(&self, id: TopicId) -> Result<TopicStat, ErrorReply> {
-        self.journal.topic(id).ok_or_else(|| {
-            ErrorReply::new(
-                ErrorCode::NotHost,
-                format!("this peer does not host the topic with id {id}"),
-            )
-        })
+        let stat = self.journal.topic(id);
+        self.replication
+            .readable(stat.ok_or_else(|| self.replication.not_host(id))?)
     }
 
     /// The epoch under which this peer appends to the topic.
@@ -223,10 +220,19 @@ impl Host {
                 finish(sender, Ok(position::statuses(&self, &caller, &request))).await;
             }
             PeerRequest::PeerStatus(_) => finish(sender, Ok(self.status())).await,
-            PeerRequest::Replicate(_) | PeerRequest::FetchDedupe(_) => {
-                let detail = "this peer does not replicate its topics yet";
-                let error = ErrorReply::new(ErrorCode::Unsupported, detail);
-                finish(sender, Err::<PeerStatusReply, _>(error)).await;
+            PeerRequest::Replicate(request) => {
+                let served = serving::serve(&self, &caller, &request, &mut sender, &mut receiver);
+                self.unless_stopping(served).await;
+                // A replica opens another one; what was half sent is of no use.
+                sender.reset(ErrorCode::ShuttingDown);
+            }
+            PeerRequest::FetchDedupe(request) => {
+                if serving::fetch_dedupe(&self, &request, &mut sender)
+                    .await
+                    .is_ok()
+                {
+                    sender.finish();
+                }
             }
         }
     }

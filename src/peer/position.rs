@@ -1,4 +1,4 @@
-//! Positions and the state of topics.
+//! Positions, which are committed as appends are, and the state of topics.
 
 use tokio::sync::oneshot;
 
@@ -15,12 +15,15 @@ pub(super) async fn commit(
     caller: &Caller,
     request: Commit,
 ) -> Result<Committed, ErrorReply> {
+    let topic = request.topic;
+    let key = PositionKey {
+        subscriber: caller.fingerprint,
+        group: request.group,
+    };
+    host.replication.hosts(topic)?;
     let command = Command::Position {
-        topic: request.topic,
-        key: PositionKey {
-            subscriber: caller.fingerprint,
-            group: request.group,
-        },
+        topic,
+        key: key.clone(),
         next: request.position.next,
         sequence: request.position.sequence,
         reset: request.reset,
@@ -31,9 +34,12 @@ pub(super) async fn commit(
         .await
         .map_err(|_| journal_stopped())?;
     match outcome.await.map_err(|_| journal_stopped())? {
-        Outcome::Position(position) => Ok(Committed {
-            position: read::position_value(position),
-        }),
+        Outcome::Position(position) => {
+            host.replication.position_synced(topic, &key).await?;
+            Ok(Committed {
+                position: read::position_value(position),
+            })
+        }
         Outcome::Refused(refusal) => Err(append::refused(&refusal)),
         Outcome::Stopped => Err(journal_stopped()),
         other => Err(ErrorReply::new(
@@ -49,7 +55,7 @@ pub(super) fn statuses(host: &Host, caller: &Caller, request: &TopicStatus) -> T
         .topics
         .iter()
         .map(|(id, group)| {
-            let topic = host.journal.topic(*id)?;
+            let topic = host.topic(*id).ok()?;
             Some(state(host, caller, &topic, group))
         })
         .collect();

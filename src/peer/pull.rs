@@ -89,7 +89,7 @@ async fn start(host: &Host, caller: &Caller, request: &Pull) -> Result<Start, Er
         let topic = host.topic(request.topic)?;
         let from = read::resolve(host, caller, &topic, &request.from)?;
         let topic = wait_for_message(host, topic, from, request.wait_ms).await?;
-        match read::slice(&host.journal, topic.id, from, budget(request.max_bytes)).await {
+        match read::visible(host, topic.id, from, budget(request.max_bytes)).await {
             Ok(first) => return Ok(Start { topic, from, first }),
             // Retention was faster: resolve anew, which moves up to what is kept.
             Err(error) if error.code() == ErrorCode::OffsetOutOfRange => {
@@ -145,7 +145,7 @@ async fn send_all(
         // The next read overlaps with sending.
         let (sent, read) = tokio::join!(
             read::send_slice(sender, 0, &slice),
-            read::slice(&host.journal, request.topic, next, budget(bytes_left)),
+            read::visible(host, request.topic, next, budget(bytes_left)),
         );
         sent.map_err(PullError::Gone)?;
         slice = match read {

@@ -54,6 +54,19 @@ pub(super) fn resolve(
         }
     };
     if wanted > topic.end {
+        // A new host does not know yet how far what it has is committed: the reader may have had it of
+        // the host before.
+        let durable = host.journal.topic(topic.id).map(|topic| topic.end);
+        if durable.is_some_and(|durable| wanted <= durable) {
+            return Err(ErrorReply::new(
+                ErrorCode::NotYetVisible,
+                format!(
+                    "offset {wanted} of topic '{}' is not known to be at all copies yet, which end at \
+                     {} so far; try again",
+                    topic.name, topic.end
+                ),
+            ));
+        }
         return Err(ErrorReply::new(
             ErrorCode::OffsetOutOfRange,
             format!(
@@ -65,6 +78,29 @@ pub(super) fn resolve(
         ));
     }
     Ok(wanted.max(topic.start))
+}
+
+/// Reads as [`slice`] does what a reader may see: messages that all copies have.
+pub(super) async fn visible(
+    host: &Host,
+    topic: TopicId,
+    from: Offset,
+    max_bytes: usize,
+) -> Result<Slice, ErrorReply> {
+    let Some(end) = host.replication.visible(topic)? else {
+        return slice(&host.journal, topic, from, max_bytes).await;
+    };
+    if from >= end {
+        return Ok(nothing_yet(from, end));
+    }
+    let mut slice = slice(&host.journal, topic, from, max_bytes).await?;
+    // It lies between two batches.
+    slice
+        .batches
+        .retain(|bytes| batch::read_header(bytes).is_ok_and(|header| header.base < end));
+    slice.next = slice.next.min(end);
+    slice.end = end;
+    Ok(slice)
 }
 
 /// Reads up to `max_bytes` from the tail cache, else from the disk on a thread for blocking work.

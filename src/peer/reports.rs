@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::replication::Replication;
 use crate::journal::{Journal, TopicStat};
 use crate::limits;
 use crate::transport::{CallError, Connection};
@@ -56,11 +57,13 @@ fn metadata(topic: &TopicStat) -> TopicMetadata {
 }
 
 /// Reports until the stream breaks: first every topic that holds messages, for this index may be
-/// new to us, then what changes.
+/// new to us, then what changes. Only what this peer hosts; a topic whose role begins later is marked as
+/// changed then.
 pub(super) async fn run(
     connection: Connection,
     session: SessionId,
     journal: Journal,
+    replication: &Replication,
     changed: &Changed,
 ) -> Result<(), CallError> {
     let (mut sender, mut receiver) = connection.open(&SessionReports { session }).await?;
@@ -80,7 +83,8 @@ pub(super) async fn run(
             serial += 1;
             let topics = part
                 .iter()
-                .filter_map(|id| journal.topic(*id).map(|topic| (*id, metadata(&topic))))
+                .filter_map(|id| replication.reported(journal.topic(*id)?))
+                .map(|topic| (topic.id, metadata(&topic)))
                 .collect();
             sender.send(&Report { serial, topics }).await?;
             receiver.expect::<ReportAck>().await?;

@@ -139,12 +139,14 @@ codes! {
 
     /// Reserved: the log ends differently than the reader remembers (`topic recover`).
     Diverged = 40, "diverged", Never;
-    /// Reserved: fewer copies in sync than the topic demands.
+    /// Fewer copies in sync than the topic demands.
     NotEnoughInSync = 41, "not-enough-in-sync", Later;
     /// Reserved: the held messages' quota is used up.
     HeldFull = 42, "held-full", Later;
-    /// Reserved: beyond the high watermark of a new host.
+    /// A new host does not know yet how far its topic is committed.
     NotYetVisible = 43, "not-yet-visible", Later;
+    /// The host lost its role before all copies had it; the next host knows.
+    NotCommitted = 44, "not-committed", FreshRoute;
 }
 
 impl fmt::Display for ErrorCode {

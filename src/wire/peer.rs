@@ -12,7 +12,8 @@ use super::message::{message, requests};
 use super::pass::SignedPass;
 use crate::limits;
 use crate::types::{
-    BootId, Epoch, Fingerprint, Group, Incarnation, Offset, StorageId, TopicId, UnixMicros,
+    BootId, Epoch, Fingerprint, Group, Incarnation, Offset, PeerName, StorageId, TopicId,
+    UnixMicros,
 };
 
 requests! {
@@ -111,6 +112,17 @@ pub struct AppendAck {
     pub achieved: Achieved,
 }
 message!(0x10 AppendAck);
+
+/// The peers behind [`AppendAck::achieved`] of `ticket`, sent before it; they stand behind the later ones
+/// of its topic on this stream as well, until others are told. None told: the host alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Members {
+    /// The ticket.
+    pub ticket: u64,
+    /// Who has the batch durably.
+    pub peers: Vec<PeerName>,
+}
+message!(0x17 Members, peers <= limits::COPIES);
 
 /// The batch of `ticket` was not taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,11 +32,11 @@ struct Kind {
 
 /// Measures lookups.
 pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
-    let fleet = bench.fleet(1, limits::SEGMENT_BYTES).await?;
-    all(bench, &fleet).await
+    let mut fleet = bench.fleet(1, limits::SEGMENT_BYTES).await?;
+    all(bench, &mut fleet).await
 }
 
-async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
+async fn all(bench: &mut Bench<'_>, fleet: &mut Fleet) -> Result<(), BenchError> {
     let raw = Raw::start(fleet).await?;
     let topics = populate(bench, fleet).await?;
     for kind in kinds(bench) {
@@ -46,6 +46,7 @@ async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
     raw.end().await;
     if fleet.is_own() && !bench.options.then_pull {
         few_against_many(bench, fleet, &topics).await?;
+        super::restart::index(bench, fleet, &topics).await?;
     }
     Ok(())
 }

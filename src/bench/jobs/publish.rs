@@ -1,4 +1,4 @@
-//! Durable publishing: one copy, synced before it is acknowledged.
+//! Durable publishing: synced, on one copy or on several, before it is acknowledged.
 
 use serde_json::json;
 
@@ -11,6 +11,7 @@ use crate::bench::side::{Baseline, Side, Trial};
 use crate::bench::topics;
 use crate::bench::work::{RawShape, Topics, Work};
 use crate::limits;
+use crate::types::TopicSettings;
 
 /// Sizes of bodies.
 const SIZES: &[usize] = &[100, 1 << 10, 16 << 10, 1 << 20];
@@ -30,18 +31,29 @@ struct Kind {
     batched: bool,
     publishers: usize,
     topics: u64,
+    replicas: u8,
 }
 
 /// Measures publishing.
 pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
-    let fleet = bench.fleet(1, limits::SEGMENT_BYTES).await?;
+    let copies = kinds(bench).into_iter().map(|kind| kind.replicas).max();
+    let fleet = bench
+        .fleet(copies.unwrap_or(1).into(), limits::SEGMENT_BYTES)
+        .await?;
     all(bench, &fleet).await
 }
 
 async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
     let raw = Raw::start(fleet).await?;
     for kind in kinds(bench) {
-        let topics = topics::create(fleet, kind.topics, |_| ()).await?;
+        let settings = TopicSettings {
+            replicas: kind.replicas,
+            ..TopicSettings::default()
+        };
+        let topics = topics::create_with(fleet, kind.topics, settings, |_| ()).await?;
+        if kind.replicas > 1 {
+            topics::in_sync(&fleet.client, &topics, kind.replicas).await?;
+        }
         let found = measure(bench, fleet, &raw, &topics, kind).await?;
         bench.found(found);
     }
@@ -57,6 +69,7 @@ fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
         batched: false,
         publishers: 1,
         topics: 1,
+        replicas: 1,
     };
     let sizes = options.list(&options.sizes, SIZES, &[100, 1 << 10]);
     let in_flight = options.list(&options.in_flight, &[1, 256], &[1, 64]);
@@ -95,6 +108,17 @@ fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
         topics: many,
         ..plain
     });
+    let replicas = options.list(&options.replicas, &[1, 2], &[1, 2]);
+    let copies = replicas.iter().filter(|&&copies| copies > 1);
+    kinds.extend(copies.flat_map(|&copies| {
+        let replicas = u8::try_from(copies).unwrap_or(u8::MAX);
+        let depths = in_flight.iter();
+        depths.map(move |&in_flight| Kind {
+            in_flight,
+            replicas,
+            ..plain
+        })
+    }));
     kinds
 }
 
@@ -179,6 +203,7 @@ async fn measure(
             ("batched", json!(kind.batched)),
             ("publishers", json!(kind.publishers)),
             ("topics", json!(kind.topics)),
+            ("replicas", json!(kind.replicas)),
         ]),
         runs: bench.options.runs(),
         sequential: kind.in_flight == 1 && !kind.batched,

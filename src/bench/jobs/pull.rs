@@ -1,11 +1,8 @@
 //! Reading what is stored: in batches, single messages, one topic out of many; warm and cold.
 
-use std::fs::{self, File};
-use std::path::Path;
-
-use rustix::fs::{Advice, fadvise};
 use serde_json::json;
 
+use crate::bench::disk::forget_pages;
 use crate::bench::error::BenchError;
 use crate::bench::fleet::Fleet;
 use crate::bench::lanes::Until;
@@ -208,25 +205,4 @@ async fn baseline(
     };
     let side = raw.side(fleet, &load).await?;
     Ok((Baseline::Of(side), "raw QUIC bulk, framed in 64 KiB"))
-}
-
-/// Takes the journals out of the system's page cache.
-fn forget_pages(folder: &Path) -> Result<(), BenchError> {
-    let doing = || {
-        BenchError::io(format!(
-            "forgetting cached pages below {}",
-            folder.display()
-        ))
-    };
-    for entry in fs::read_dir(folder).map_err(doing())? {
-        let path = entry.map_err(doing())?.path();
-        if path.is_dir() {
-            forget_pages(&path)?;
-        } else if path.extension().is_some_and(|name| name == "seg") {
-            let file = File::open(&path).map_err(doing())?;
-            let forgotten = fadvise(&file, 0, None, Advice::DontNeed);
-            forgotten.map_err(Into::into).map_err(doing())?;
-        }
-    }
-    Ok(())
 }

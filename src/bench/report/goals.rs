@@ -2,7 +2,7 @@
 //!
 //! Comparisons with other systems are read from the job `compare`: its parameter `job` is `lookup` or
 //! `publish`, and the same parameters (`in_flight`, `size`, ...) on both sides make a pair. Times of
-//! becoming ready again are `extra.ready_ms` of the jobs `memory` and `restart` {bytes}.
+//! becoming ready again are `extra.ready_ms` of the job `restart` {of, topics or bytes}.
 
 mod checks;
 mod table;

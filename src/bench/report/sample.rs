@@ -191,7 +191,17 @@ fn other_jobs() -> Vec<Measurement> {
     ] {
         let mut found = one("memory", json!({"topics": topics}));
         found.figures = Figures::default();
-        let extra = json!({"bytes_per_topic": each, "index_rss_mib": index, "peer_rss_mib": peer, "ready_ms": 870});
+        let extra = json!({"bytes_per_topic": each, "index_rss_mib": index, "peer_rss_mib": peer});
+        found.extra = extra.as_object().cloned().unwrap_or_default();
+        all.push(found);
+    }
+    for of in [
+        json!({"of": "index", "topics": 1_000_000}),
+        json!({"of": "peer", "bytes": 10_500_000_000_u64}),
+    ] {
+        let mut found = one("restart", of);
+        found.figures = Figures::default();
+        let extra = json!({"ready_ms": 870.0, "times_ms": [640.0, 870.0]});
         found.extra = extra.as_object().cloned().unwrap_or_default();
         all.push(found);
     }

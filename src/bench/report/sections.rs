@@ -7,6 +7,7 @@ mod lookup;
 mod memory;
 mod publish;
 mod pull;
+mod restart;
 mod scale;
 mod topics;
 
@@ -58,9 +59,7 @@ const KINDS: [Kind; 10] = [
     ),
     kind("scale", "Scalability", scale::show),
     kind("failover", "Fault tolerance: fail-over", failover::show),
-    kind("restart", "Fault tolerance: restart", |_| {
-        (Vec::new(), Vec::new())
-    }),
+    kind("restart", "Fault tolerance: restart", restart::show),
     kind("publish", "Publish", publish::show),
     kind("pull", "Read back", pull::show),
     kind("e2e", "From publisher to follower", e2e::show),

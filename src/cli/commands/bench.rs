@@ -12,6 +12,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, Sink, say};
 use crate::cli::signals;
 use crate::cli::units::{parse_bytes, parse_duration};
+use crate::limits;
 
 /// Topics in a running deployment from which on it must be confirmed.
 const MANY_TOPICS: u64 = 10_000;
@@ -29,6 +30,10 @@ pub enum What {
     E2e,
     /// Register, create, publish and retrieve with 1 to 64 peers (evaluation 3)
     Scale,
+    /// How soon a peer with 10 GB in its journal serves after kill -9
+    Restart,
+    /// How soon a topic takes messages again when its host is killed or hands it over
+    Failover,
     /// All of them
     All,
 }
@@ -60,7 +65,10 @@ pub struct BenchArgs {
     /// Publishers side by side [default: 8]
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     pub publishers: Vec<usize>,
-    /// Measured runs of each job and of its baseline [default: 5]
+    /// Copies of a topic [default: 1,2]
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    pub replicas: Vec<usize>,
+    /// Measured runs of each job and of its baseline [default: 5; fail-overs: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: Option<u32>,
     /// Length of a run [default: 1s]
@@ -118,6 +126,8 @@ impl BenchArgs {
             What::Pull => vec![Job::Pull],
             What::E2e => vec![Job::E2e],
             What::Scale => vec![Job::Scale],
+            What::Restart => vec![Job::Restart],
+            What::Failover => vec![Job::Failover],
             What::All => Job::ALL.to_vec(),
         };
         let options = Options {
@@ -130,6 +140,7 @@ impl BenchArgs {
             )?,
             in_flight: positive("--in-flight", &self.in_flight)?,
             publishers: positive("--publishers", &self.publishers)?,
+            replicas: copies(&self.replicas)?,
             runs: self.runs,
             duration: self.duration,
             then_pull: self.then_pull,
@@ -162,6 +173,19 @@ fn positive(flag: &str, values: &[usize]) -> Result<Vec<usize>, CliError> {
         return Err(CliError::new("usage", Exit::Usage, message));
     }
     Ok(values.to_vec())
+}
+
+fn copies(values: &[usize]) -> Result<Vec<usize>, CliError> {
+    match values.iter().find(|&&count| count > limits::COPIES) {
+        Some(count) => {
+            let message = format!(
+                "--replicas: {count} copies; a topic has at most {}",
+                limits::COPIES
+            );
+            Err(CliError::new("usage", Exit::Usage, message))
+        }
+        None => positive("--replicas", values),
+    }
 }
 
 /// Progress on standard error, measurements as data.

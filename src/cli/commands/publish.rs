@@ -1,5 +1,6 @@
 //! `waypost publish`: messages into a topic.
 
+mod copies;
 mod input;
 mod report;
 mod send;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::context::Context;
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::CliError;
 use crate::types::{PeerName, TopicName};
 
 /// What `publish` takes.
@@ -66,47 +67,17 @@ fn header(text: &str) -> Result<(String, String), HeaderError> {
     }
 }
 
-/// Copies on which a message can be durable in this version: its host's.
-const COPIES: u8 = 1;
-
 /// Publishes.
 pub async fn run(ctx: &Context, args: PublishArgs) -> Result<(), CliError> {
-    check_copies(args.min_ack)?;
+    copies::check(args.min_ack)?;
     let input = input::Input::open(&args)?;
     ctx.online(async |client| send::run(ctx, client, &args, input).await)
         .await
 }
 
-/// Refuses before anything is sent what cannot be achieved.
-fn check_copies(wanted: Option<NonZeroU8>) -> Result<(), CliError> {
-    match wanted.map(NonZeroU8::get) {
-        Some(wanted) if wanted > COPIES => {
-            let message = format!("{wanted} durable copies cannot be achieved");
-            Err(CliError::new("unsupported", Exit::Usage, message)
-                .detail(
-                    "expected",
-                    format!("--min-ack {COPIES}: topics are not replicated yet"),
-                )
-                .detail("found", format!("--min-ack {wanted}"))
-                .help(format!("leave --min-ack out, or say --min-ack {COPIES}")))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn copies_that_cannot_be_are_refused_at_once() {
-        assert!(check_copies(None).is_ok());
-        assert!(check_copies(NonZeroU8::new(1)).is_ok());
-        assert_eq!(
-            check_copies(NonZeroU8::new(2)).unwrap_err().exit(),
-            Exit::Usage
-        );
-    }
 
     #[test]
     fn headers_split_at_the_first_colon() {

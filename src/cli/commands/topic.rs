@@ -2,6 +2,7 @@
 
 pub(in crate::cli) mod change;
 mod look;
+mod relocate;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::units::{UnitError, parse_bytes, parse_duration};
+use crate::limits;
 use crate::types::{PeerName, TopicName};
 
 /// Commands about topics.
@@ -25,6 +27,8 @@ pub enum TopicCommand {
     List(ListArgs),
     /// Show one topic
     Show(ShowArgs),
+    /// Move a topic to another host, without a message lost or out of order
+    Move(MoveArgs),
 }
 
 /// A setting that may be switched off.
@@ -62,6 +66,21 @@ pub struct Retention {
     pub retain_age: Option<Limit<Duration>>,
 }
 
+/// How many copies are kept.
+#[derive(Debug, Args)]
+pub struct Copies {
+    /// Copies to keep, the host's included [default: 2]
+    #[arg(long, value_name = "N", value_parser = copies())]
+    pub replicas: Option<u8>,
+    /// Take no messages while fewer copies than this are in sync [default: 1]
+    #[arg(long, value_name = "N", value_parser = copies())]
+    pub min_in_sync: Option<u8>,
+}
+
+fn copies() -> clap::builder::RangedI64ValueParser<u8> {
+    clap::value_parser!(u8).range(1..=limits::COPIES as i64)
+}
+
 /// What `topic create` takes.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
@@ -71,6 +90,9 @@ pub struct CreateArgs {
     /// How long messages are kept.
     #[command(flatten)]
     pub retention: Retention,
+    /// How many copies are kept.
+    #[command(flatten)]
+    pub copies: Copies,
     /// The peer that is to host [default: my own if it runs, else the least loaded live one]
     #[arg(long, value_name = "PEER")]
     pub host: Option<PeerName>,
@@ -84,6 +106,19 @@ pub struct SetArgs {
     /// How long messages are kept.
     #[command(flatten)]
     pub retention: Retention,
+    /// How many copies are kept.
+    #[command(flatten)]
+    pub copies: Copies,
+}
+
+/// What `topic move` takes.
+#[derive(Debug, Args)]
+pub struct MoveArgs {
+    /// The topic
+    pub topic: TopicName,
+    /// Who is to host it [default: whom the index chooses]
+    #[arg(long, value_name = "PEER")]
+    pub to: Option<PeerName>,
 }
 
 /// What `topic delete` takes.
@@ -122,6 +157,7 @@ pub async fn run(ctx: &Context, command: TopicCommand) -> Result<(), CliError> {
         TopicCommand::Delete(args) => change::delete(ctx, args).await,
         TopicCommand::List(args) => look::list(ctx, args).await,
         TopicCommand::Show(args) => look::show(ctx, args).await,
+        TopicCommand::Move(args) => relocate::run(ctx, args).await,
     }
 }
 

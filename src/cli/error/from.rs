@@ -37,7 +37,8 @@ pub fn exit_of(code: ErrorCode) -> Exit {
         | C::NotReady
         | C::NotEnoughInSync
         | C::HeldFull
-        | C::NotYetVisible => Exit::Unavailable,
+        | C::NotYetVisible
+        | C::NotCommitted => Exit::Unavailable,
         C::TimedOut | C::HostUnconfirmed => Exit::TimedOut,
         C::TopicExists | C::VersionMismatch | C::Fenced | C::SequenceGap | C::Diverged => {
             Exit::Conflict

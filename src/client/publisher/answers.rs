@@ -6,6 +6,7 @@ use super::batches::Sealed;
 use super::core::{Effect, LinkId, Turn};
 use super::topic::{Linked, Phase, Topic};
 use crate::client::ClientError;
+use crate::types::PeerName;
 use crate::wire::index::Route;
 use crate::wire::peer::{AppendAck, AppendNack};
 use crate::wire::{ErrorCode, ErrorReply, Retry};
@@ -32,7 +33,13 @@ impl<W> Topic<W> {
         }
         self.life = Some(route.topic);
         let host = Arc::new(route.host.clone());
-        self.phase = Phase::Ready(Linked { link, route, host });
+        let peers = Arc::from([host.name.clone()]);
+        self.phase = Phase::Ready(Linked {
+            link,
+            route,
+            host,
+            peers,
+        });
         for index in 0..self.sealed.len() {
             self.transmit(index, turn);
         }
@@ -110,6 +117,12 @@ impl<W> Topic<W> {
         Some(index)
     }
 
+    pub(super) fn copied(&mut self, peers: Vec<PeerName>) {
+        if let Phase::Ready(linked) | Phase::Draining(linked) = &mut self.phase {
+            linked.peers = peers.into();
+        }
+    }
+
     pub(super) fn acked(&mut self, ack: &AppendAck, turn: &mut Turn<'_, W>) {
         let Some(index) = self.answered(ack.ticket, turn) else {
             return;
@@ -125,6 +138,7 @@ impl<W> Topic<W> {
             achieved: ack.achieved,
             epoch: linked.route.epoch,
             host: Arc::clone(&linked.host),
+            peers: Arc::clone(&linked.peers),
         });
         self.backoff.reset();
         self.last = None;

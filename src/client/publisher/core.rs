@@ -14,10 +14,10 @@ use rand::RngCore;
 use super::PublisherOptions;
 use super::topic::Topic;
 use crate::client::{ClientError, Message};
-use crate::types::{Epoch, Fingerprint, MonoNs, Offset, TopicName, UnixMicros};
+use crate::types::{Epoch, Fingerprint, MonoNs, Offset, PeerName, TopicName, UnixMicros};
 use crate::wire::Retry;
 use crate::wire::index::{HostAddress, Route};
-use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext};
+use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext, Members};
 
 /// A topic of this publisher, by its place in a table.
 pub(super) type TopicKey = u32;
@@ -63,6 +63,8 @@ pub(super) enum Event<W> {
         search: u64,
         route: Arc<Route>,
     },
+    /// Who stands behind answers to come on a stream.
+    Copied(LinkId, Members),
     /// An answer on a stream.
     Acked(LinkId, AppendAck),
     /// An answer on a stream.
@@ -119,6 +121,7 @@ pub(super) enum Effect<W> {
         achieved: Achieved,
         epoch: Epoch,
         host: Arc<HostAddress>,
+        peers: Arc<[PeerName]>,
     },
     /// Messages have failed.
     Failed { waiters: Vec<W>, error: ClientError },
@@ -243,6 +246,11 @@ impl<W> Core<W> {
                 search,
                 route,
             } => self.probed(topic, search, &route, moment, effects),
+            Event::Copied(link, Members { ticket, peers }) => {
+                if let Some(key) = self.tickets.owner(ticket, link) {
+                    self.on(key, moment, effects, |topic, _| topic.copied(peers));
+                }
+            }
             Event::Acked(link, ack) => {
                 if let Some(key) = self.tickets.owner(ack.ticket, link) {
                     self.on(key, moment, effects, |topic, turn| topic.acked(&ack, turn));

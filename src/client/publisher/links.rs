@@ -17,7 +17,9 @@ use crate::limits;
 use crate::transport::{CallError, Connection, FrameReceiver, FrameSender};
 use crate::types::{Fingerprint, TopicName};
 use crate::wire::index::Route;
-use crate::wire::peer::{AppendAck, AppendNack, AppendNext, AppendStream, AppendStreamOpened};
+use crate::wire::peer::{
+    AppendAck, AppendNack, AppendNext, AppendStream, AppendStreamOpened, Members,
+};
 use crate::wire::{ErrorCode, ErrorReply, Frame, Message};
 
 /// Buffered bytes at which frames go out: large writes matter, and larger ones gain nothing.
@@ -227,6 +229,7 @@ async fn write_all(link: &Link, sender: &mut FrameSender) -> CallError {
 async fn read_all(link: &Link, receiver: &mut FrameReceiver, inbox: &Mailbox<Input>) -> CallError {
     loop {
         let answer = match receiver.next().await {
+            Ok(Some(frame)) if frame.kind == Members::KIND => copied(link.id, &frame),
             Ok(Some(frame)) => link.take_off_owed().and_then(|()| read(link.id, &frame)),
             Ok(None) => Err(CallError::Cancelled),
             Err(error) => Err(error),
@@ -236,6 +239,10 @@ async fn read_all(link: &Link, receiver: &mut FrameReceiver, inbox: &Mailbox<Inp
             Err(error) => return error,
         }
     }
+}
+
+fn copied(link: LinkId, frame: &Frame) -> Result<Event<Waiter>, CallError> {
+    Ok(Event::Copied(link, frame.decode()?))
 }
 
 fn read(link: LinkId, frame: &Frame) -> Result<Event<Waiter>, CallError> {

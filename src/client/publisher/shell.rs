@@ -252,11 +252,11 @@ impl Task {
             achieved,
             epoch,
             host,
+            peers,
         } = effect
         else {
             return;
         };
-        let peers: Arc<[_]> = Arc::from([host.name.clone()]);
         for (index, waiter) in waiters.into_iter().enumerate() {
             let receipt = Receipt {
                 topic: topic.clone(),

@@ -22,7 +22,7 @@ use super::batches::{Gathering, Sealed};
 use super::core::{Effect, LinkId, Search, TopicKey, Turn};
 use crate::client::{Backoff, ClientError, describe};
 use crate::limits;
-use crate::types::{Fingerprint, MonoNs, ProducerId, TopicId, TopicName};
+use crate::types::{Fingerprint, MonoNs, PeerName, ProducerId, TopicId, TopicName};
 use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::AppendNext;
 
@@ -32,6 +32,8 @@ pub(super) struct Linked {
     pub(super) link: LinkId,
     pub(super) route: Arc<Route>,
     pub(super) host: Arc<HostAddress>,
+    /// Who has durably what the host acknowledges.
+    pub(super) peers: Arc<[PeerName]>,
 }
 
 /// Where a topic stands.

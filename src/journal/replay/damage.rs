@@ -31,19 +31,30 @@ impl Replay<'_> {
         match struck {
             Some(headers) => headers.iter().for_each(|header| self.doubt_marked(header)),
             // The footer knows every topic of the segment and its end.
-            None if segment.footer.is_some() => {}
-            None => self.continuity.doubt(self.table.topics.keys().copied()),
+            None if segment.footer.is_some() => self.doubt_copies(),
+            None => {
+                self.continuity.doubt(self.table.topics.keys().copied());
+                self.doubt_copies();
+            }
         }
     }
 
+    /// A cut may have been among what nobody can read; only copies are ever cut.
+    fn doubt_copies(&mut self) {
+        let topics = self.table.topics.iter();
+        let copies = topics.filter(|(_, topic)| !topic.hosts);
+        self.continuity.doubt_cuts(copies.map(|(id, _)| *id));
+    }
+
     fn doubt_marked(&mut self, header: &EntryHeader) {
-        // Only batches and tombstones tell where a topic ends.
-        if !matches!(header.kind, kind::BATCH | kind::FORGET) {
-            return;
-        }
         let ids = self.table.topics.keys();
-        let struck = ids.filter(|id| topic_mark(id) == header.topic);
-        self.continuity.doubt(struck.copied());
+        let struck = ids.filter(|id| topic_mark(id) == header.topic).copied();
+        match header.kind {
+            // Only these tell where a topic ends.
+            kind::BATCH | kind::FORGET => self.continuity.doubt(struck),
+            kind::TRUNCATE => self.continuity.doubt_cuts(struck),
+            _ => {}
+        }
     }
 
     pub(super) fn report(&mut self, damage: DamageReport) {

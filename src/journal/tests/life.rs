@@ -237,7 +237,7 @@ fn batches_are_served_whole_and_commits_are_announced_once() {
     let slice = journal.read(topic(0), Offset(2), 1).unwrap();
     assert_eq!(bodies(&slice)[0].0, 1);
     assert_eq!(slice.next, Offset(4));
-    assert_eq!(*seen.lock(), [topic(0)]);
+    assert_eq!(*seen.lock(), [(topic(0), Offset(4))]);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn commands_of_one_group_see_each_other() {
 fn trims_by_age_are_told_to_who_reports_them() {
     let (told, trimmed) = std::sync::mpsc::channel();
     let hooks = Hooks {
-        on_commit: Box::new(move |topics: &[TopicId]| drop(told.send(topics.to_vec()))),
+        on_commit: Box::new(move |ends: &[(TopicId, Offset)]| drop(told.send(ends.to_vec()))),
         ..Hooks::default()
     };
     let disk = FaultyDisk::new();
@@ -306,8 +306,9 @@ fn trims_by_age_are_told_to_who_reports_them() {
     journal.submit_blocking(Command::Host(aged)).unwrap();
     put(&journal, epoch, 0, 0, 0, &[b"a"]);
     let soon = limits::JOURNAL_TICK * 10;
-    assert_eq!(trimmed.recv_timeout(soon).unwrap(), [topic(0)], "appended");
-    assert_eq!(trimmed.recv_timeout(soon).unwrap(), [topic(0)], "trimmed");
+    let end = [(topic(0), Offset(2))];
+    assert_eq!(trimmed.recv_timeout(soon).unwrap(), end, "appended");
+    assert_eq!(trimmed.recv_timeout(soon).unwrap(), end, "trimmed");
     let stat = journal.topic(topic(0)).unwrap();
     assert_eq!(stat.start, stat.end);
     journal.close();

@@ -132,8 +132,8 @@ pub(super) fn memory_bytes(all: &[Measurement], bound: Bound) -> Found {
     worst(bound, &few, |found| extra(found, "bytes_per_topic"))
 }
 
-pub(super) fn memory_ready(all: &[Measurement], bound: Bound) -> Found {
-    let few = with(&of_job(all, "memory"), has_many);
+pub(super) fn restart_index(all: &[Measurement], bound: Bound) -> Found {
+    let few = with(&of_job(all, "restart"), has_many);
     worst(bound, &few, |found| extra(found, "ready_ms"))
 }
 

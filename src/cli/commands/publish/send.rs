@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -9,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::PublishArgs;
+use super::copies;
 use super::input::Input;
 use super::report::{self, Report};
 use crate::cli::commands::topic::change::default_settings;
@@ -43,16 +45,19 @@ pub(super) async fn run(
     let mut answers = Answers {
         sink: Sink::stdout()?,
         json: ctx.output.is_json(),
+        min_ack: args.min_ack,
         report: Report::default(),
         progress: Progress::new(total, &args.topic, started),
     };
     let (publisher, first) = send_first(ctx, client, args, first).await?;
     let result = match first {
-        Ok(receipt) => {
-            answers.take(receipt, true)?;
-            let rest = exchange(client, args, input, &publisher, &mut answers);
-            announcing(&publisher, rest).await
-        }
+        Ok(receipt) => match answers.take(receipt, true) {
+            Ok(()) => {
+                let rest = exchange(client, args, input, &publisher, &mut answers);
+                announcing(&publisher, rest).await
+            }
+            Err(error) => Err(error),
+        },
         Err(error) => Err(explained(client, &args.topic, error).await),
     };
     answers.end(clock::mono_now().since(started))?;
@@ -74,6 +79,7 @@ async fn send_first(
     let mut fresh = false;
     loop {
         ensure_topic(ctx, client, args, fresh).await?;
+        copies::wait(ctx, client, &args.topic, args.min_ack).await?;
         let publisher = new_publisher(ctx, client, args);
         let sent = publisher.publish(&args.topic, first.clone());
         match announcing(&publisher, sent).await {
@@ -216,6 +222,7 @@ async fn send_all(
 struct Answers {
     sink: Sink,
     json: bool,
+    min_ack: Option<NonZeroU8>,
     report: Report,
     progress: Progress,
 }
@@ -246,9 +253,10 @@ impl Answers {
                 self.sink.flush()?;
             }
         }
+        let achieved = copies::achieved(&receipt, self.min_ack);
         self.report.add(receipt);
         self.progress.at(self.report.count());
-        Ok(())
+        achieved
     }
 
     /// Says what was achieved, in one line for all; programs have got each receipt.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{CreateArgs, DeleteArgs, Limit, Retention, SetArgs};
+use super::{Copies, CreateArgs, DeleteArgs, Limit, Retention, SetArgs};
 use crate::cli::ask;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
@@ -49,9 +49,25 @@ impl Retention {
     }
 }
 
+impl Copies {
+    fn is_empty(&self) -> bool {
+        self.replicas.is_none() && self.min_in_sync.is_none()
+    }
+
+    fn apply(&self, settings: &mut TopicSettings) {
+        if let Some(replicas) = self.replicas {
+            settings.replicas = replicas;
+        }
+        if let Some(least) = self.min_in_sync {
+            settings.min_in_sync = least;
+        }
+    }
+}
+
 pub(super) async fn create(ctx: &Context, args: CreateArgs) -> Result<(), CliError> {
     let mut settings = default_settings(&ctx.config);
     args.retention.apply(&mut settings);
+    args.copies.apply(&mut settings);
     ctx.online(async |client| {
         let mut failed = None;
         for names in args.topics.chunks(AT_ONCE) {
@@ -121,24 +137,29 @@ fn exists(name: &TopicName, owner: Option<&PeerName>) -> CliError {
 }
 
 pub(super) async fn set(ctx: &Context, args: SetArgs) -> Result<(), CliError> {
-    if args.retention.is_empty() {
+    if args.retention.is_empty() && args.copies.is_empty() {
         let message = "nothing to set";
-        return Err(CliError::new("usage", Exit::Usage, message)
-            .help("name a setting: --retain-bytes SIZE or --retain-age DURATION, or unlimited"));
+        return Err(CliError::new("usage", Exit::Usage, message).help(
+            "name a setting: --retain-bytes SIZE or --retain-age DURATION, or unlimited; \
+             --replicas N, --min-in-sync N",
+        ));
     }
     let name = &args.topic;
     ctx.online(async |client| {
-        let changed = ctx.index_answer(client, change(client, name, &args.retention));
+        let changed = ctx.index_answer(client, change(client, &args));
         let settings = changed.await?;
         let value = json!({
             "topic": name,
             "retain_bytes": settings.retain_bytes,
             "retain_age_ms": settings.retain_age_ms,
+            "replicas": settings.replicas,
+            "min_in_sync": settings.min_in_sync,
         });
         ctx.output.value(&value, || {
             format!(
-                "Topic '{name}' keeps {}.",
-                super::look::retention(&settings)
+                "Topic '{name}' keeps {}, in {}.",
+                super::look::retention(&settings),
+                super::look::copies(&settings)
             )
         })
     })
@@ -146,11 +167,8 @@ pub(super) async fn set(ctx: &Context, args: SetArgs) -> Result<(), CliError> {
 }
 
 /// Reads, changes and writes; again where somebody else was faster.
-async fn change(
-    client: &Client,
-    name: &TopicName,
-    retention: &Retention,
-) -> Result<TopicSettings, CliError> {
+async fn change(client: &Client, args: &SetArgs) -> Result<TopicSettings, CliError> {
+    let name = &args.topic;
     let mut tries = 0;
     loop {
         tries += 1;
@@ -160,7 +178,8 @@ async fn change(
             Err(error) => return Err(explained(client, name, error).await),
         };
         let mut settings = info.settings;
-        retention.apply(&mut settings);
+        args.retention.apply(&mut settings);
+        args.copies.apply(&mut settings);
         match client.set_topic(name, info.version, settings).await {
             Ok(_) => return Ok(settings),
             Err(error) if is_race(&error) && tries < TRIES => {}

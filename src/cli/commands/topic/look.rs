@@ -250,6 +250,23 @@ fn subscribers(count: u32, names: &[PeerName]) -> String {
     }
 }
 
+/// How many copies are kept, in words.
+pub(super) fn copies(settings: &TopicSettings) -> String {
+    let TopicSettings {
+        replicas,
+        min_in_sync,
+        ..
+    } = settings;
+    let copies = match replicas {
+        1 => "1 copy".to_owned(),
+        count => format!("{count} copies"),
+    };
+    match min_in_sync {
+        0 | 1 => copies,
+        least => format!("{copies}, of which {least} must be in sync"),
+    }
+}
+
 /// How long messages are kept, in words.
 pub(super) fn retention(settings: &TopicSettings) -> String {
     let age = settings
@@ -272,6 +289,9 @@ mod tests {
     fn what_is_kept_and_who_subscribes_reads_well() {
         let mut settings = TopicSettings::default();
         assert_eq!(retention(&settings), "everything");
+        assert_eq!(copies(&settings), "2 copies");
+        settings.min_in_sync = 2;
+        assert_eq!(copies(&settings), "2 copies, of which 2 must be in sync");
         settings.retain_bytes = Some(1 << 30);
         settings.retain_age_ms = Some(3_600_000);
         assert_eq!(retention(&settings), "at most 1.0 GiB and 1h00m");

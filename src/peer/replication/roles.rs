@@ -1,0 +1,463 @@
+//! Which peer hosts a topic and who keeps copies, as the index assigns it: taken over durably, one frame
+//! of assignments after the other.
+//!
+//! A frame that was begun is finished, also when the session breaks meanwhile: a role that is durable in
+//! the journal but unknown to the machine would be nobody's. So the frames go to a task that lives as
+//! long as the peer.
+//!
+//! Order, for each topic: it is followed no more; what it is now is written after all its earlier
+//! entries; when that is durable, the role begins.
+
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use tokio::sync::{mpsc, oneshot};
+
+use super::following::Copying;
+use super::hosting::Beginning;
+use super::{Replication, records};
+use crate::journal::{Command, Done, HostedTopic, Journal, KeptTopic, Outcome, Refusal};
+use crate::limits;
+use crate::peer::append::refused;
+use crate::peer::host::journal_stopped;
+use crate::replication::configuration::{Configuration, Phase};
+use crate::transport::CallError;
+use crate::types::{
+    Epoch, Fingerprint, Incarnation, Offset, TopicId, TopicName, TopicSettings, Version,
+};
+use crate::wire::index::Assignment;
+use crate::wire::index::copies::{Copies, CopiesPhase, CopyReport};
+use crate::wire::{ErrorCode, ErrorReply};
+
+/// A frame of assignments on its way.
+pub(in crate::peer) struct Frame {
+    pub(in crate::peer) assignments: Vec<Assignment>,
+    /// Whether all that this peer is to hold has been named with it.
+    pub(in crate::peer) full_list_ends: bool,
+    /// The incarnation of the session, durable in the journal.
+    pub(in crate::peer) incarnation: Incarnation,
+    /// Told when all of it is durable.
+    pub(in crate::peer) done: oneshot::Sender<Result<Taken, CallError>>,
+}
+
+/// What became of a frame.
+#[derive(Debug, Default, PartialEq)]
+pub(in crate::peer) struct Taken {
+    /// What was not taken, and why.
+    pub(in crate::peer) refused: Vec<(TopicId, ErrorReply)>,
+    /// Topics of which the journal knows a higher grant than the index does.
+    pub(in crate::peer) known: Vec<CopyReport>,
+}
+
+/// The task's state.
+pub(in crate::peer) struct Roles {
+    replication: Arc<Replication>,
+    journal: Journal,
+    copying: Arc<Copying>,
+    me: Fingerprint,
+    incarnation: Incarnation,
+    /// The version of the last record heard, of topics with other copies.
+    heard: HashMap<TopicId, Version>,
+}
+
+/// What is to be done when the journal has answered.
+struct Step {
+    topic: TopicId,
+    outcome: Option<oneshot::Receiver<Outcome>>,
+    then: Then,
+}
+
+enum Then {
+    Nothing,
+    /// Take the host role.
+    Host {
+        role: HostRole,
+        known_watermark: Offset,
+    },
+    /// It is the host already, under this epoch; the record may be new.
+    GoOn(HostRole),
+    /// Keep up with the host, if there is one.
+    Follow {
+        name: TopicName,
+        host: Option<Fingerprint>,
+        grant: u32,
+    },
+}
+
+struct HostRole {
+    name: TopicName,
+    epoch: Epoch,
+    record: Configuration,
+    min_in_sync: u8,
+    alone: bool,
+}
+
+impl Roles {
+    pub(in crate::peer) fn new(
+        replication: Arc<Replication>,
+        journal: Journal,
+        copying: Arc<Copying>,
+    ) -> Self {
+        Roles {
+            me: replication.me,
+            replication,
+            journal,
+            copying,
+            incarnation: 0,
+            heard: HashMap::new(),
+        }
+    }
+
+    /// Takes frames until dropped.
+    pub(in crate::peer) async fn run(mut self, mut frames: mpsc::Receiver<Frame>) {
+        while let Some(frame) = frames.recv().await {
+            self.reincarnate(frame.incarnation);
+            let taken = self.take(frame.assignments).await;
+            if taken.is_ok() && frame.full_list_ends {
+                self.replication.told_all();
+            }
+            // A session that has broken does not want it.
+            let _ = frame.done.send(taken);
+        }
+        // The control side has ended and says why; this one waits to be told to stop.
+        std::future::pending().await
+    }
+
+    fn reincarnate(&mut self, incarnation: Incarnation) {
+        if self.incarnation != incarnation {
+            if self.incarnation != 0 {
+                self.replication.end_all();
+                self.copying.reincarnated();
+            }
+            self.incarnation = incarnation;
+        }
+    }
+
+    /// Writes all assignments of a frame in as few groups as the journal makes of them.
+    async fn take(&mut self, assignments: Vec<Assignment>) -> Result<Taken, CallError> {
+        let mut taken = Taken::default();
+        let mut steps = Vec::with_capacity(assignments.len());
+        let mut named = HashSet::new();
+        for assignment in assignments {
+            let topic = topic_of(&assignment);
+            // What is to be done depends on what was done before.
+            if !named.insert(topic) {
+                self.finish(std::mem::take(&mut steps), &mut taken).await?;
+                named = HashSet::from([topic]);
+            }
+            match self.begin(assignment, &mut taken).await? {
+                Some(step) => steps.push(step),
+                None => continue,
+            }
+        }
+        self.finish(steps, &mut taken).await?;
+        Ok(taken)
+    }
+
+    async fn begin(
+        &mut self,
+        assignment: Assignment,
+        taken: &mut Taken,
+    ) -> Result<Option<Step>, CallError> {
+        match assignment {
+            Assignment::Erase { topic } => self.erase(topic).await.map(Some),
+            Assignment::Host {
+                topic,
+                name,
+                settings,
+                copies,
+            } => {
+                let Some(record) = self.sound(topic, &name, &copies, taken) else {
+                    return Ok(None);
+                };
+                self.host(topic, name, settings, &copies, record).await
+            }
+            Assignment::Replicate {
+                topic,
+                name,
+                settings,
+                copies,
+            } => {
+                let Some(record) = self.sound(topic, &name, &copies, taken) else {
+                    return Ok(None);
+                };
+                self.replicate(topic, name, settings, &copies, record).await
+            }
+        }
+    }
+
+    /// The record, if it is sound and not late.
+    fn sound(
+        &mut self,
+        topic: TopicId,
+        name: &TopicName,
+        copies: &Copies,
+        taken: &mut Taken,
+    ) -> Option<Configuration> {
+        let known = self.journal.copy(topic).map(|copy| copy.known.grant);
+        if known.is_some_and(|known| known > copies.grant) {
+            taken.known.extend(self.report(topic, name));
+            return None;
+        }
+        let heard = self.heard.get(&topic).copied().unwrap_or(0);
+        if copies.version < heard.max(self.replication.heard(topic)) {
+            return None;
+        }
+        match records::configuration(&self.replication.peers, copies) {
+            Ok(record) => {
+                if copies.replicas != [self.me] {
+                    self.heard.insert(topic, copies.version);
+                }
+                Some(record)
+            }
+            Err(error) => {
+                tracing::error!(%topic, %error, "an assignment was left aside");
+                let error = ErrorReply::new(ErrorCode::Malformed, error.to_string());
+                taken.refused.push((topic, error));
+                None
+            }
+        }
+    }
+
+    async fn submit(&self, command: Command) -> Result<oneshot::Receiver<Outcome>, CallError> {
+        let (done, outcome) = oneshot::channel();
+        let submitted = self.journal.submit(command, Done::Oneshot(done)).await;
+        submitted.map_err(|_| CallError::Remote(journal_stopped()))?;
+        Ok(outcome)
+    }
+
+    async fn erase(&mut self, topic: TopicId) -> Result<Step, CallError> {
+        self.heard.remove(&topic);
+        self.replication.forget(topic);
+        self.copying.unfollow(topic).await;
+        Ok(Step {
+            topic,
+            outcome: Some(self.submit(Command::Forget { topic }).await?),
+            then: Then::Nothing,
+        })
+    }
+
+    // ---- hosting ----
+
+    async fn host(
+        &mut self,
+        topic: TopicId,
+        name: TopicName,
+        settings: TopicSettings,
+        copies: &Copies,
+        record: Configuration,
+    ) -> Result<Option<Step>, CallError> {
+        let known = self.journal.topic(topic);
+        let alone = copies.replicas == [self.me]
+            && copies.in_sync == [self.me]
+            && copies.phase == CopiesPhase::Serving
+            && settings.min_in_sync <= 1;
+        let role = HostRole {
+            name: name.clone(),
+            epoch: Epoch {
+                grant: copies.grant,
+                incarnation: self.incarnation,
+            },
+            record,
+            min_in_sync: settings.min_in_sync,
+            alone,
+        };
+        let same_grant = known
+            .as_ref()
+            .is_some_and(|known| known.hosts && known.grant == copies.grant);
+        // So that a peer with a million topics does not write them all again at each session.
+        let same = same_grant && known.is_some_and(|known| known.settings == settings);
+        let hosts = (same_grant && self.replication.is_alone(topic))
+            || self.replication.hosted_epoch(topic) == Some(role.epoch);
+        let then = match hosts {
+            true => Then::GoOn(role),
+            false => {
+                self.replication.end(topic);
+                let known_watermark = self.copying.unfollow(topic).await;
+                Then::Host {
+                    role,
+                    known_watermark: known_watermark.unwrap_or(Offset::FIRST),
+                }
+            }
+        };
+        let hosted = HostedTopic {
+            id: topic,
+            name,
+            settings,
+            grant: copies.grant,
+        };
+        let outcome = match same {
+            true => None,
+            false => Some(self.submit(Command::Host(hosted)).await?),
+        };
+        Ok(Some(Step {
+            topic,
+            outcome,
+            then,
+        }))
+    }
+
+    fn begin_hosting(
+        &self,
+        topic: TopicId,
+        role: HostRole,
+        known_watermark: Offset,
+        taken: &mut Taken,
+    ) {
+        let sound = self.journal.copy(topic).is_some_and(|copy| {
+            let last = copy.log.epochs().last();
+            copy.hosts && last.is_none_or(|last| last <= role.epoch)
+        });
+        let me = self.replication.peers.number(self.me);
+        if !sound || role.record.acting_host() != Some(me) {
+            taken.known.extend(self.report(topic, &role.name));
+            return;
+        }
+        if role.alone {
+            self.replication.begin_alone(topic);
+            return;
+        }
+        self.replication.begin(topic, || Beginning {
+            epoch: role.epoch,
+            // It was there a moment ago, and this task alone takes topics away.
+            log: self
+                .journal
+                .copy(topic)
+                .map(|copy| copy.log)
+                .unwrap_or_default(),
+            known_watermark,
+            record: role.record,
+            min_in_sync: role.min_in_sync,
+        });
+    }
+
+    fn go_on_hosting(&self, topic: TopicId, role: HostRole, taken: &mut Taken) {
+        match (self.replication.is_alone(topic), role.alone) {
+            (true, true) => {}
+            // Of the only copy all that is durable is committed.
+            (true, false) => self.begin_hosting(topic, role, Offset(u64::MAX), taken),
+            (false, _) => {
+                self.replication.min_in_sync(topic, role.min_in_sync);
+                self.replication.record(topic, role.record);
+            }
+        }
+    }
+
+    // ---- keeping a copy ----
+
+    async fn replicate(
+        &mut self,
+        topic: TopicId,
+        name: TopicName,
+        settings: TopicSettings,
+        copies: &Copies,
+        record: Configuration,
+    ) -> Result<Option<Step>, CallError> {
+        // What deposes the machine's host also tells its replicas; whatever is left, the index has said
+        // that another is to host.
+        self.replication.record(topic, record);
+        self.replication.end(topic);
+        let copy = self.journal.copy(topic);
+        let host = record.acting_host().map(|_| copies.host);
+        let host = host.filter(|_| record.phase != Phase::Offline);
+        let same = copy.is_some_and(|copy| !copy.hosts && copy.settings == settings);
+        let kept = KeptTopic {
+            id: topic,
+            name: name.clone(),
+            settings,
+        };
+        let epoch = Epoch::default();
+        let outcome = match same {
+            true => None,
+            false => Some(self.submit(Command::Known { topic: kept, epoch }).await?),
+        };
+        Ok(Some(Step {
+            topic,
+            outcome,
+            then: Then::Follow {
+                name,
+                host,
+                grant: copies.grant,
+            },
+        }))
+    }
+
+    fn report(&self, topic: TopicId, name: &TopicName) -> Option<CopyReport> {
+        let copy = self.journal.copy(topic)?;
+        tracing::error!(
+            %topic, known = %copy.known,
+            "the index knows an older record of topic '{name}' than this peer: was it restored from a backup?"
+        );
+        Some(CopyReport {
+            topic,
+            name: name.clone(),
+            known: copy.known,
+            own_grant: copy.own_grant,
+            end: copy.log.end(),
+        })
+    }
+
+    // ---- when it is durable ----
+
+    async fn finish(&mut self, steps: Vec<Step>, taken: &mut Taken) -> Result<(), CallError> {
+        for step in steps {
+            if let Some(outcome) = step.outcome {
+                let outcome = outcome
+                    .await
+                    .map_err(|_| CallError::Remote(journal_stopped()))?;
+                match outcome {
+                    Outcome::Stopped => return Err(CallError::Remote(journal_stopped())),
+                    // Erasing what is not there is done.
+                    Outcome::Refused(Refusal::UnknownTopic) => {}
+                    Outcome::Refused(Refusal::LowerGrant { .. }) => {
+                        let name = step.then.name();
+                        let report = name.and_then(|name| self.report(step.topic, name));
+                        taken.known.extend(report);
+                        continue;
+                    }
+                    Outcome::Refused(refusal) => {
+                        taken.refused.push((step.topic, refused(&refusal)));
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
+            self.follow_up(step.topic, step.then, taken).await;
+        }
+        debug_assert!(taken.refused.len() <= limits::ASSIGNMENTS_PER_FRAME);
+        Ok(())
+    }
+
+    async fn follow_up(&mut self, topic: TopicId, then: Then, taken: &mut Taken) {
+        match then {
+            Then::Nothing => {}
+            Then::Host {
+                role,
+                known_watermark,
+            } => self.begin_hosting(topic, role, known_watermark, taken),
+            Then::GoOn(role) => self.go_on_hosting(topic, role, taken),
+            Then::Follow { name, host, grant } => match host {
+                Some(host) => self.copying.follow(topic, &name, host, grant),
+                None => drop(self.copying.unfollow(topic).await),
+            },
+        }
+    }
+}
+
+impl Then {
+    fn name(&self) -> Option<&TopicName> {
+        match self {
+            Then::Nothing => None,
+            Then::Host { role, .. } | Then::GoOn(role) => Some(&role.name),
+            Then::Follow { name, .. } => Some(name),
+        }
+    }
+}
+
+fn topic_of(assignment: &Assignment) -> TopicId {
+    match assignment {
+        Assignment::Host { topic, .. }
+        | Assignment::Replicate { topic, .. }
+        | Assignment::Erase { topic } => *topic,
+    }
+}

@@ -1,0 +1,369 @@
+//! The stream of a replica, at its host: joins and acknowledgements up; answers, batches, positions and
+//! watermarks down.
+//!
+//! A replica is sent all that is durable here, committed or not: it is by its having it that it becomes
+//! committed. Reading and writing go on beside each other, so that a replica that takes its time with
+//! batches is still heard.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::frames::{self, FromReplica};
+use super::stream::{Outbox, ReplicaStream, Unsent};
+use super::{Replication, hosted};
+use crate::journal::{Journal, PositionKey};
+use crate::limits;
+use crate::peer::host::{Caller, Host, journal_stopped};
+use crate::peer::read;
+use crate::peer::tips::Watcher;
+use crate::replication::hosting::{Down, SlotNo, Up};
+use crate::replication::members::PeerNo;
+use crate::transport::{CallError, FrameReceiver, FrameSender};
+use crate::types::{Epoch, Offset, TopicId};
+use crate::wire::peer::replication::{
+    DedupeTable, FetchDedupe, Positions, Replicate, ReplicateOpened, ReplicatedPosition,
+    ReplicatedRange,
+};
+use crate::wire::{ErrorCode, ErrorReply};
+
+/// Serves a replica until its stream ends or another of the same replica takes its place.
+pub(in crate::peer) async fn serve(
+    host: &Host,
+    caller: &Caller,
+    request: &Replicate,
+    sender: &mut FrameSender,
+    receiver: &mut FrameReceiver,
+) {
+    let replication = &*host.replication;
+    replication.peers.named(caller.fingerprint, &caller.name);
+    let peer = replication.peers.number(caller.fingerprint);
+    let opened = Opened {
+        replication,
+        peer,
+        stream: replication.stream_opened(peer, request.incarnation),
+    };
+    tracing::info!(replica = %caller.name, "a replica's stream stands");
+    let sending = Sending {
+        host,
+        opened: &opened,
+        watcher: Arc::new(Watcher::default()),
+        slots: HashMap::new(),
+        ready: VecDeque::new(),
+        queued: HashSet::new(),
+    };
+    receiver.set_max(limits::METADATA_REQUEST_BYTES);
+    let ended = tokio::select! {
+        ended = receive(&opened, receiver) => ended,
+        ended = sending.run(sender) => ended,
+    };
+    match ended {
+        Ok(()) => tracing::info!(replica = %caller.name, "a replica's stream ended"),
+        Err(error) => tracing::info!(replica = %caller.name, %error, "a replica's stream ended"),
+    }
+}
+
+/// A stream that the machine knows; it is told of its end in any case.
+struct Opened<'a> {
+    replication: &'a Replication,
+    peer: PeerNo,
+    stream: Arc<ReplicaStream>,
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.replication.stream_closed(self.peer, &self.stream);
+    }
+}
+
+// ---- what comes ----
+
+async fn receive(opened: &Opened<'_>, receiver: &mut FrameReceiver) -> Result<(), CallError> {
+    let mut acked = Acked::default();
+    while let Some(frame) = receiver.next().await? {
+        let up = match frames::read_up(&frame)? {
+            FromReplica::Up(up) => {
+                if let Up::Leave(slot, _) = up {
+                    acked.slots.remove(&slot);
+                }
+                up
+            }
+            FromReplica::Ends(ends) => acked.ends(ends),
+            FromReplica::Revisions(revisions) => acked.revisions(revisions),
+        };
+        opened
+            .replication
+            .stream_frame(opened.peer, &opened.stream, up);
+    }
+    Ok(())
+}
+
+/// What each slot has acknowledged last: ends and revisions come in frames of their own.
+#[derive(Default)]
+struct Acked {
+    slots: HashMap<SlotNo, (Option<Offset>, u64)>,
+}
+
+impl Acked {
+    fn ends(&mut self, ends: Vec<(SlotNo, Offset)>) -> Up {
+        let with_revision = |(slot, end)| {
+            let known = self.slots.entry(slot).or_default();
+            known.0 = Some(end);
+            (slot, end, known.1)
+        };
+        Up::Acks(ends.into_iter().map(with_revision).collect())
+    }
+
+    /// A revision before the first end waits for it.
+    fn revisions(&mut self, revisions: Vec<(SlotNo, u64)>) -> Up {
+        let with_end = |(slot, revision)| {
+            let known = self.slots.entry(slot).or_default();
+            known.1 = revision;
+            Some((slot, known.0?, revision))
+        };
+        Up::Acks(revisions.into_iter().filter_map(with_end).collect())
+    }
+}
+
+// ---- what goes ----
+
+struct Slot {
+    topic: TopicId,
+    next: Offset,
+}
+
+struct Sending<'a> {
+    host: &'a Host,
+    opened: &'a Opened<'a>,
+    watcher: Arc<Watcher>,
+    slots: HashMap<SlotNo, Slot>,
+    /// Slots that may have batches to send, each once, in turn.
+    ready: VecDeque<SlotNo>,
+    queued: HashSet<SlotNo>,
+}
+
+impl Sending<'_> {
+    async fn run(mut self, sender: &mut FrameSender) -> Result<(), CallError> {
+        sender.send(&ReplicateOpened {}).await?;
+        let watcher = Arc::clone(&self.watcher);
+        loop {
+            tokio::select! {
+                biased;
+                outbox = self.opened.stream.wait() => match outbox {
+                    Some(outbox) => self.send(outbox, sender).await?,
+                    None => return Ok(()),
+                },
+                moved = watcher.wait() => moved.into_iter().for_each(|slot| self.push(slot)),
+                () = std::future::ready(()), if !self.ready.is_empty() => {
+                    self.serve_next(sender).await?;
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, slot: SlotNo) {
+        if self.slots.contains_key(&slot) && self.queued.insert(slot) {
+            self.ready.push_back(slot);
+        }
+    }
+
+    async fn send(&mut self, outbox: Outbox, sender: &mut FrameSender) -> Result<(), CallError> {
+        for frame in outbox.frames {
+            if let Down::Ended(slot) = frame {
+                self.forget(slot);
+            }
+            frames::buffer_down(sender, frame, ended);
+        }
+        for serve in outbox.serve {
+            let watches = &self.opened.replication.replica_tips;
+            watches.watch(serve.topic, &self.watcher, serve.slot);
+            let slot = Slot {
+                topic: serve.topic,
+                next: serve.from,
+            };
+            self.slots.insert(serve.slot, slot);
+            self.push(serve.slot);
+        }
+        for (slot, (topic, unsent)) in outbox.positions {
+            if self.slots.contains_key(&slot) {
+                buffer_positions(&self.host.journal, slot, topic, unsent, sender);
+            }
+        }
+        if !outbox.watermarks.is_empty() {
+            let moved = outbox.watermarks.into_iter();
+            let moved = moved
+                .map(|(slot, (end, start))| (slot, end, start))
+                .collect();
+            frames::buffer_down(sender, Down::Watermarks(moved), ended);
+        }
+        sender.flush().await
+    }
+
+    fn forget(&mut self, slot: SlotNo) {
+        if let Some(Slot { topic, .. }) = self.slots.remove(&slot) {
+            self.opened.stream.forget(topic, slot);
+            let watches = &self.opened.replication.replica_tips;
+            watches.unwatch(topic, &self.watcher, slot);
+        }
+    }
+
+    /// Sends one frame's worth of the slot whose turn it is, and queues it again if there is more.
+    async fn serve_next(&mut self, sender: &mut FrameSender) -> Result<(), CallError> {
+        let Some(id) = self.ready.pop_front() else {
+            return Ok(());
+        };
+        self.queued.remove(&id);
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return Ok(());
+        };
+        let wanted = limits::DATA_FRAME_BYTES;
+        match read::slice(&self.host.journal, slot.topic, slot.next, wanted).await {
+            Ok(slice) if slice.batches.is_empty() => Ok(()),
+            Ok(slice) => {
+                slot.next = slice.next;
+                if slice.next < slice.end {
+                    self.push(id);
+                }
+                read::send_slice(sender, id, &slice).await
+            }
+            // Retention was faster, or the batches are damaged: the replica joins again, and finds what
+            // is there.
+            Err(error) => {
+                tracing::warn!(topic = %slot.topic, %error, "cannot send a topic to its replica");
+                let given_up = Up::Leave(id, Epoch::default());
+                let opened = self.opened;
+                opened
+                    .replication
+                    .stream_frame(opened.peer, &opened.stream, given_up);
+                self.forget(id);
+                frames::buffer_down(sender, Down::Ended(id), || error);
+                sender.flush().await
+            }
+        }
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let watches = &self.opened.replication.replica_tips;
+        for (&id, slot) in &self.slots {
+            watches.unwatch(slot.topic, &self.watcher, id);
+        }
+    }
+}
+
+fn ended() -> ErrorReply {
+    ErrorReply::new(
+        ErrorCode::NotHost,
+        "this peer does not host the topic for this replica",
+    )
+}
+
+fn buffer_positions(
+    journal: &Journal,
+    slot: SlotNo,
+    topic: TopicId,
+    unsent: Unsent,
+    sender: &mut FrameSender,
+) {
+    let positions: Vec<ReplicatedPosition> = match unsent.keys {
+        None => journal
+            .positions(topic)
+            .into_iter()
+            .map(replicated)
+            .collect(),
+        Some(keys) => keys
+            .into_iter()
+            .filter_map(|key| Some((journal.position(topic, &key)?, key)))
+            .map(|(position, key)| replicated((key, position)))
+            .collect(),
+    };
+    let mut parts = positions.chunks(limits::POSITIONS_PER_FRAME).peekable();
+    if parts.peek().is_none() {
+        sender.buffer(&Positions {
+            slot,
+            revision: unsent.revision,
+            more: false,
+            positions: vec![],
+        });
+    }
+    while let Some(part) = parts.next() {
+        sender.buffer(&Positions {
+            slot,
+            revision: unsent.revision,
+            more: parts.peek().is_some(),
+            positions: part.to_vec(),
+        });
+    }
+}
+
+fn replicated((key, position): (PositionKey, crate::journal::Position)) -> ReplicatedPosition {
+    ReplicatedPosition {
+        subscriber: key.subscriber,
+        group: key.group,
+        next: position.next,
+        sequence: position.sequence,
+    }
+}
+
+/// Answers what is remembered of a topic's producers below an offset.
+pub(in crate::peer) async fn fetch_dedupe(
+    host: &Host,
+    request: &FetchDedupe,
+    sender: &mut FrameSender,
+) -> Result<(), CallError> {
+    let hosts = host.replication.hosted_epoch(request.topic);
+    if hosts != Some(request.epoch) {
+        return sender
+            .send(&hosted::stale(request.topic, request.epoch))
+            .await;
+    }
+    let (journal, topic, below) = (host.journal.clone(), request.topic, request.below);
+    // It waits for a sync of the journal, which the other streams must not.
+    let table = tokio::task::spawn_blocking(move || journal.dedupe_below(topic, below));
+    let Ok(table) = table.await else {
+        return sender.send(&journal_stopped()).await;
+    };
+    let ranges: Vec<ReplicatedRange> = table
+        .into_iter()
+        .map(|(producer, range)| ReplicatedRange {
+            producer,
+            sequence: range.sequence,
+            offset: range.offset,
+            count: range.count,
+        })
+        .collect();
+    let mut parts = ranges.chunks(limits::RANGES_PER_FRAME).peekable();
+    if parts.peek().is_none() {
+        let nothing = DedupeTable {
+            ranges: vec![],
+            more: false,
+        };
+        return sender.send(&nothing).await;
+    }
+    while let Some(part) = parts.next() {
+        let table = DedupeTable {
+            ranges: part.to_vec(),
+            more: parts.peek().is_some(),
+        };
+        sender.send(&table).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_and_revisions_come_together_again() {
+        let mut acked = Acked::default();
+        assert_eq!(acked.revisions(vec![(1, 4)]), Up::Acks(vec![]));
+        let first = acked.ends(vec![(1, Offset(9)), (2, Offset(1))]);
+        let expected = vec![(1, Offset(9), 4), (2, Offset(1), 0)];
+        assert_eq!(first, Up::Acks(expected));
+        let later = acked.revisions(vec![(2, 1)]);
+        assert_eq!(later, Up::Acks(vec![(2, Offset(1), 1)]));
+    }
+}
