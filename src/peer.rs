@@ -173,6 +173,7 @@ impl Parts {
         let changed = Arc::new(reports::Changed::default());
         let me = options.identity.fingerprint();
         let replication = Replication::new(me, Arc::clone(&tips), Arc::clone(&changed));
+        replication.peers.named(me, &options.name);
         let replication = Arc::new(replication);
         let (failed, fatal) = mpsc::channel(1);
         let hooks = Hooks {

@@ -8,6 +8,7 @@
 //! | `script` | telling, showing the log, checking |
 //! | `scenes` | starting, topics, messages |
 //! | `faults` | what is killed and comes back |
+//! | `takeover` | a topic with two copies loses its host |
 //! | `farewell` | deleting, leaving, stopping |
 //!
 //! Every claim is checked against what came of it; the first that does not hold ends the
@@ -19,6 +20,7 @@ mod faults;
 mod scenes;
 mod script;
 mod stage;
+mod takeover;
 
 use super::context::Context;
 use super::error::{CliError, Exit};
@@ -52,6 +54,7 @@ async fn play(script: &Script, stage: &mut Stage) -> Result<(), CliError> {
     scenes::messages(script, stage).await?;
     faults::a_peer_is_killed(script, stage).await?;
     faults::the_index_is_killed(script, stage).await?;
+    takeover::a_host_is_killed(script, stage).await?;
     farewell::a_topic_is_deleted(script, stage).await?;
     farewell::a_peer_leaves(script, stage).await?;
     farewell::curtain(script, stage).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::host::{Caller, Host, journal_stopped};
@@ -11,9 +12,11 @@ use super::traffic::Direction;
 use crate::journal::{self, Command, CompletionQueue, Done, Outcome, Refusal};
 use crate::limits;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
-use crate::types::{Epoch, TopicId};
+use crate::types::{Epoch, Fingerprint, TopicId};
 use crate::wire::batch::{self, BatchError};
-use crate::wire::peer::{Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended};
+use crate::wire::peer::{
+    Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended, Members,
+};
 use crate::wire::{ErrorCode, ErrorReply};
 
 /// Serves an append on its own stream.
@@ -214,6 +217,12 @@ async fn answer_all(
     sender: &mut FrameSender,
 ) -> Result<(), CallError> {
     let mut reading = true;
+    let mut replies = Replies {
+        host,
+        caller,
+        sender,
+        told: HashMap::new(),
+    };
     loop {
         let everything = answers.room.available_permits() == limits::APPENDS_PER_STREAM;
         if !reading && everything {
@@ -221,71 +230,80 @@ async fn answer_all(
         }
         let answered = tokio::select! {
             outcomes = answers.done.wait() => {
-                let answer = |(ticket, outcome): (u64, Outcome)| {
-                    buffer_outcome(host, caller, ticket, outcome, &answers.settled, sender)
-                };
+                let answer = |(ticket, outcome)| replies.outcome(ticket, outcome, &answers.settled);
                 outcomes.into_iter().map(answer).filter(|answered| *answered).count()
             }
             settled = answers.settled.wait() => {
                 let count = settled.len();
                 for (ticket, appended, settlement) in settled {
-                    buffer_answer(host, caller, ticket, &appended, settlement, sender);
+                    replies.answer(ticket, &appended, settlement);
                 }
                 count
             }
             nack = nacks.recv(), if reading => match nack {
-                Some(nack) => { sender.buffer(&nack); 1 }
+                Some(nack) => { replies.sender.buffer(&nack); 1 }
                 None => { reading = false; 0 }
             },
         };
         // If the caller does not take its answers, nothing is lost: it asks again and the dedupe
         // answers.
-        sender.flush().await?;
+        replies.sender.flush().await?;
         answers.room.add_permits(answered);
     }
 }
 
-/// Answers what the journal says, unless other copies are to have it first; whether it was answered.
-fn buffer_outcome(
-    host: &Host,
-    caller: &Caller,
-    ticket: u64,
-    outcome: Outcome,
-    later: &Arc<Settled>,
-    sender: &mut FrameSender,
-) -> bool {
-    let appended = match taken(outcome) {
-        Ok(appended) => appended,
-        Err(error) => {
-            sender.buffer(&AppendNack { ticket, error });
-            return true;
-        }
-    };
-    let Some(settlement) = host.replication.settle(ticket, appended, later) else {
-        return false;
-    };
-    buffer_answer(host, caller, ticket, &appended, settlement, sender);
-    true
+/// Answers on one stream.
+struct Replies<'a> {
+    host: &'a Host,
+    caller: &'a Caller,
+    sender: &'a mut FrameSender,
+    /// The peers that were last told to have a topic's appends, where it is not this one alone.
+    told: HashMap<TopicId, Arc<[Fingerprint]>>,
 }
 
-fn buffer_answer(
-    host: &Host,
-    caller: &Caller,
-    ticket: u64,
-    appended: &journal::Appended,
-    settlement: Settlement,
-    sender: &mut FrameSender,
-) {
-    match settlement {
-        Ok(durable_on) => {
-            record(host, caller, appended);
-            sender.buffer(&AppendAck {
-                ticket,
-                base: appended.base,
-                duplicate: appended.duplicate,
-                achieved: achieved(&durable_on),
-            });
+impl Replies<'_> {
+    /// Answers what the journal says, unless other copies are to have it first; whether it was answered.
+    fn outcome(&mut self, ticket: u64, outcome: Outcome, later: &Arc<Settled>) -> bool {
+        let appended = match taken(outcome) {
+            Ok(appended) => appended,
+            Err(error) => {
+                self.sender.buffer(&AppendNack { ticket, error });
+                return true;
+            }
+        };
+        let settled = self.host.replication.settle(ticket, appended, later);
+        let Some(settlement) = settled else {
+            return false;
+        };
+        self.answer(ticket, &appended, settlement);
+        true
+    }
+
+    fn answer(&mut self, ticket: u64, appended: &journal::Appended, settlement: Settlement) {
+        match settlement {
+            Ok(durable_on) => {
+                record(self.host, self.caller, appended);
+                self.name(ticket, appended.topic, &durable_on);
+                self.sender.buffer(&AppendAck {
+                    ticket,
+                    base: appended.base,
+                    duplicate: appended.duplicate,
+                    achieved: achieved(&durable_on),
+                });
+            }
+            Err(error) => self.sender.buffer(&AppendNack { ticket, error }),
         }
-        Err(error) => sender.buffer(&AppendNack { ticket, error }),
+    }
+
+    /// Says who has the append, where it is not the same as last time.
+    fn name(&mut self, ticket: u64, topic: TopicId, durable_on: &Arc<[Fingerprint]>) {
+        let told = self.told.get(&topic);
+        let alone = durable_on.len() == 1;
+        if told.map_or(alone, |told| told == durable_on) {
+            return;
+        }
+        self.told.insert(topic, Arc::clone(durable_on));
+        let peers = self.host.replication.peers.names(durable_on);
+        self.sender.buffer(&Members { ticket, peers });
     }
 }

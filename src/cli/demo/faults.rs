@@ -19,7 +19,7 @@ const DURING_OUTAGE: u64 = 10;
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until exactly these peers are live.
-async fn until_live(client: &Client, live: &[PeerName]) -> Result<(), CliError> {
+pub(super) async fn until_live(client: &Client, live: &[PeerName]) -> Result<(), CliError> {
     let seen = async {
         loop {
             let peers = client.peers().await?;
@@ -147,7 +147,7 @@ pub(super) async fn the_index_is_killed(
 }
 
 /// Follows until `count` messages have come, and commits.
-async fn follow(follower: &mut Follower, count: usize) -> Result<Vec<Read>, CliError> {
+pub(super) async fn follow(follower: &mut Follower, count: usize) -> Result<Vec<Read>, CliError> {
     let mut messages: Vec<Read> = vec![];
     let following = async {
         while messages.len() < count {

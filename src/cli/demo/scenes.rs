@@ -18,6 +18,13 @@ use crate::wire::ErrorCode;
 pub(super) const PEERS: usize = 3;
 /// Its topics; peer 1 creates the first, and so on.
 pub(super) const TOPICS: [&str; PEERS] = ["x", "y", "z"];
+/// These topics stay where they are, whoever is killed; another scene has a topic with two copies.
+const ONE_COPY: TopicSettings = TopicSettings {
+    retain_bytes: None,
+    retain_age_ms: None,
+    replicas: 1,
+    min_in_sync: 1,
+};
 /// Messages that each peer publishes to each topic.
 const MESSAGES: u64 = 5;
 /// Begins the body of every message, so that a log that holds one can be told.
@@ -183,7 +190,7 @@ pub(super) async fn topics(script: &Script, stage: &mut Stage) -> Result<(), Cli
     for (peer, topic) in peers()?.iter().zip(TOPICS) {
         let client = stage.client(peer)?;
         client
-            .create_topic(&topic_name(topic)?, TopicSettings::default(), None)
+            .create_topic(&topic_name(topic)?, ONE_COPY, None)
             .await?;
         let created = format!("Peer {peer} created topic '{topic}'");
         stage.log.wait_for(INDEX, &created, from).await?;
@@ -195,9 +202,7 @@ pub(super) async fn topics(script: &Script, stage: &mut Stage) -> Result<(), Cli
             let (client, peer) = (stage.client(&peer)?, peer.clone());
             let topic = topic_name(topic)?;
             tries.push(async move {
-                let result = client
-                    .create_topic(&topic, TopicSettings::default(), None)
-                    .await;
+                let result = client.create_topic(&topic, ONE_COPY, None).await;
                 Ok((peer, topic, result.err().and_then(|error| error.code())))
             });
         }

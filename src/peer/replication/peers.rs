@@ -1,10 +1,10 @@
-//! Numbers for keys: the machines of replication know peers by small numbers.
+//! Numbers and names for keys: the machines of replication know peers by small numbers.
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use crate::replication::members::{Members, PeerNo};
-use crate::types::Fingerprint;
+use crate::types::{Fingerprint, PeerName};
 
 /// The numbers that this process has given to keys. A number is never taken back, for machines hold it;
 /// there are as many as peers that this one shares topics with, or once did.
@@ -17,6 +17,7 @@ pub(in crate::peer) struct Peers {
 struct Known {
     numbers: HashMap<Fingerprint, PeerNo>,
     keys: Vec<Fingerprint>,
+    names: HashMap<Fingerprint, PeerName>,
 }
 
 impl Peers {
@@ -34,6 +35,21 @@ impl Peers {
         known.keys.push(key);
         known.numbers.insert(key, number);
         number
+    }
+
+    /// A key's name, as its pass says.
+    pub(in crate::peer) fn named(&self, key: Fingerprint, name: &PeerName) {
+        let known = self.known.read().names.get(&key) == Some(name);
+        if !known {
+            self.known.write().names.insert(key, name.clone());
+        }
+    }
+
+    /// The names of these keys, as far as they were told.
+    pub(in crate::peer) fn names(&self, keys: &[Fingerprint]) -> Vec<PeerName> {
+        let known = self.known.read();
+        let name = |key| known.names.get(key).cloned();
+        keys.iter().filter_map(name).collect()
     }
 
     /// The key of a number that [`Peers::number`] has given.
@@ -62,6 +78,8 @@ mod tests {
         assert_eq!(peers.number(a), first);
         assert_eq!(peers.key(second), Some(b));
         assert_eq!(peers.key(PeerNo(2)), None);
+        peers.named(a, &"1".parse().unwrap());
+        assert_eq!(peers.names(&[b, a]), vec!["1".parse().unwrap()]);
         assert_eq!(peers.keys(Members::one(first).with(second)), vec![a, b]);
     }
 }

@@ -37,6 +37,7 @@ pub(in crate::peer) async fn serve(
     receiver: &mut FrameReceiver,
 ) {
     let replication = &*host.replication;
+    replication.peers.named(caller.fingerprint, &caller.name);
     let peer = replication.peers.number(caller.fingerprint);
     let opened = Opened {
         replication,
