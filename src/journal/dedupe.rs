@@ -212,6 +212,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cut_off_is_forgotten_and_a_copy_learns_what_lies_below_it() {
+        let mut dedupe = Dedupe::default();
+        let other = of_key(2, 0);
+        dedupe.note(P, range(0, 10, 3));
+        dedupe.note(other, range(0, 13, 4));
+        dedupe.note(P, range(3, 17, 2));
+        let mut copy = Dedupe::default();
+        for (producer, known) in dedupe.below(Offset(15)) {
+            copy.note(producer, known);
+        }
+        dedupe.truncate(Offset(15));
+        for known in [&dedupe, &copy] {
+            assert_eq!(known.judge(&P, 0, 3), Verdict::Duplicate(Offset(10)));
+            assert_eq!(known.judge(&P, 3, 1), Verdict::New);
+            assert_eq!(known.judge(&other, 0, 2), Verdict::Duplicate(Offset(13)));
+            assert_eq!(known.judge(&other, 2, 2), Verdict::New);
+        }
+        dedupe.truncate(Offset(13));
+        assert_eq!(dedupe.judge(&other, 0, 4), Verdict::New);
+        assert_eq!(dedupe.len(), 1);
+    }
+
+    #[test]
     fn memory_is_bounded_and_says_too_old() {
         let mut dedupe = Dedupe::default();
         let ranges = limits::RANGES_PER_PRODUCER as u64;

@@ -21,7 +21,7 @@ const GENERATION: u64 = 0;
 /// panic, and what is served must be whole batches in ascending order.
 ///
 /// The bytes are instructions, so that noise gets past the checksums: `op, length, body`. The op's
-/// low four bits are the kind of an entry with that body, its higher bits say whether the entry is its
+/// low four bits are the kind of an entry with that body (13 to 15: the kinds of copies), its higher bits say whether the entry is its
 /// group's last and whether the group jumps; an op from 0xf0 on lays the body as it is.
 #[doc(hidden)]
 pub fn fuzz_recover(bytes: &[u8]) {
@@ -96,7 +96,8 @@ fn segment(mut bytes: &[u8]) -> Vec<u8> {
 }
 
 fn lay(file: &mut Vec<u8>, op: u8, group: &mut u64, body: &[u8]) {
-    let body = match u16::from(op & 0x0f) {
+    let kind = kind_of(op);
+    let body = match kind {
         kind::BATCH => batch_like(body),
         _ => body.to_vec(),
     };
@@ -105,7 +106,7 @@ fn lay(file: &mut Vec<u8>, op: u8, group: &mut u64, body: &[u8]) {
         length: body.len() as u32,
         group: *group,
         body_crc: crc32c::crc32c(&body),
-        kind: u16::from(op & 0x0f),
+        kind,
         flags: u16::from(op >> 4 & 1),
         topic: topic.map_or(0, |id| topic_mark(&TopicId(id))),
     };
@@ -113,6 +114,16 @@ fn lay(file: &mut Vec<u8>, op: u8, group: &mut u64, body: &[u8]) {
     file.extend_from_slice(&entry.encode(GENERATION, position));
     file.extend_from_slice(&body);
     *group += u64::from(op >> 4 & 1) + 2 * u64::from(op >> 5 & 1);
+}
+
+/// The kind that an op asks for.
+fn kind_of(op: u8) -> u16 {
+    match op & 0x0f {
+        13 => kind::TRUNCATE,
+        14 => kind::KNOWN,
+        15 => kind::DEDUPE,
+        low => u16::from(low),
+    }
 }
 
 /// A batch header from few bytes: base, count and sequence small or odd, one of two topics.

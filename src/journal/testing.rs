@@ -184,3 +184,23 @@ pub(super) fn segments(disk: &FaultyDisk) -> Vec<PathBuf> {
 fn is_segment(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "seg")
 }
+
+/// The position that tests move.
+pub(super) fn key() -> PositionKey {
+    PositionKey {
+        subscriber: Fingerprint([1; 32]),
+        group: Group::default(),
+    }
+}
+
+/// A batch as its host has appended it.
+pub(super) fn replicated(batch: Bytes, base: Offset, epoch: Epoch) -> Bytes {
+    let mut bytes = batch.to_vec();
+    batch::set_host_fields(&mut bytes, base, epoch, UnixMicros(base.0 as i64));
+    bytes.into()
+}
+
+/// Submits and waits; the journal must run.
+pub(super) fn submit(journal: &Journal, command: Command) -> Outcome {
+    journal.submit_blocking(command).expect("the journal runs")
+}

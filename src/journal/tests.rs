@@ -5,6 +5,7 @@ use super::testing::*;
 use super::*;
 use crate::types::*;
 
+mod copies;
 mod faults;
 mod format;
 mod life;

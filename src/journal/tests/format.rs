@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::index::{Place, SegmentIndex};
-use crate::journal::record::Record;
+use crate::journal::record::{HostRanges, Record};
 use crate::journal::{footer, names};
 
 fn hex(bytes: &[u8]) -> String {
@@ -21,6 +21,22 @@ fn records_are_frozen() {
     };
     let mut with_limits = hosted(0);
     with_limits.settings.retain_bytes = Some(4096);
+    let HostedTopic { name, settings, .. } = hosted(0);
+    let kept = KeptTopic {
+        id: topic(0),
+        name,
+        settings,
+    };
+    let range = DedupeRange {
+        sequence: 3,
+        offset: Offset(5),
+        count: 2,
+    };
+    let table = HostRanges {
+        below: Offset(7),
+        first: true,
+        ranges: vec![(producer(1), range)],
+    };
     let id = "01000000000000000000000000000000";
     let cases = [
         (
@@ -53,6 +69,30 @@ fn records_are_frozen() {
             format!("{id}0100000002000000000000000500000000000000"),
         ),
         (Record::Marker(true), 8, "0100000000000000".to_owned()),
+        (
+            Record::Truncate(topic(0), Offset(9)),
+            16,
+            format!("{id}09000000000000000000000000000000"),
+        ),
+        (
+            Record::Reset(topic(0), Offset(9)),
+            16,
+            format!("{id}01000000000000000900000000000000"),
+        ),
+        (
+            Record::Known(kept, EPOCH),
+            18,
+            format!("{id}01000000010000000000000000000000000000000000000000020102007430"),
+        ),
+        (
+            Record::Dedupe(topic(0), table),
+            19,
+            format!(
+                "{id}07000000000000000101000000{}\
+                 030000000000000005000000000000000200000000000000",
+                "02000000000000000000000000000000"
+            ),
+        ),
     ];
     for (record, kind, expected) in cases {
         let mut body = Vec::new();

@@ -198,10 +198,10 @@ proptest! {
         crate::journal::fuzz_recover(&bytes);
     }
 
-    /// The same for entries that could be: a topic, batches with odd offsets, trims, tombstones.
+    /// The same for entries that could be: a topic, batches with odd offsets, trims, cuts, tombstones.
     #[test]
     fn odd_logs_never_panic(
-        entries in prop::collection::vec((0..8u8, 0..2u8, any::<u8>(), any::<u8>(), 0..12u8), 0..80)
+        entries in prop::collection::vec((0..12u8, 0..2u8, any::<u8>(), any::<u8>(), 0..12u8), 0..80)
     ) {
         let mut bytes = Vec::new();
         for (what, n, a, b, group) in entries {
@@ -216,6 +216,10 @@ proptest! {
                 1 => (6, trim),
                 2 => (5, position),
                 3 => (7, lost),
+                4 => (13, [&trim[..], &[0; 8]].concat()),
+                5 => (13, [&id[..], &[1, 0, 0, 0, 0, 0, 0, 0], &number.to_le_bytes()].concat()),
+                6 => (14, known(&id, a)),
+                7 => (15, [&trim[..], &[b & 1, 1, 0, 0, 0], &id, &[a; 16], &number.to_le_bytes()].concat()),
                 _ => (1, vec![a, b, n, a, b % 5, b, a, 0, 0]),
             };
             let flags = if group == 0 { 0x20 } else { 0x10 };
@@ -224,4 +228,11 @@ proptest! {
         }
         crate::journal::fuzz_recover(&bytes);
     }
+}
+
+/// The body of an entry that makes this peer keep a copy.
+fn known(id: &[u8; 16], incarnation: u8) -> Vec<u8> {
+    let epoch = [incarnation, 0, 0, 0, 1, 0, 0, 0];
+    let settings = [0; 19];
+    [&id[..], &epoch, &settings, &[1, 0], b"t"].concat()
 }

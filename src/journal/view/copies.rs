@@ -38,7 +38,7 @@ impl Log {
         clip(&mut self.damaged, to);
         clip(&mut self.lost, to);
         self.clamp_positions();
-        while self.recent.back().is_some_and(|cached| cached.base >= to) {
+        while self.recent.back().is_some_and(|cached| cached.end > to) {
             self.recent.pop_back();
         }
         let mut cut = Vec::new();
