@@ -37,6 +37,7 @@ fn topic(n: u32) -> TopicRecord {
         host: HOST,
         grant: 1,
         in_sync: vec![HOST],
+        replicas: vec![HOST],
         settings: TopicSettings::default(),
         state: TopicState::Serving,
         lineage: 0,

@@ -14,6 +14,7 @@ use crate::types::{Epoch, Offset, UnixMicros};
 use crate::wire::batch;
 use crate::wire::frame::put_frame;
 use crate::wire::index::copies;
+use crate::wire::peer::replication;
 use crate::wire::{ErrorReply, Frame, FrameDecoder, Message, WireRequest};
 use crate::wire::{index, peer};
 
@@ -116,7 +117,10 @@ pub fn peer_request(data: &[u8]) {
     every!(&frame, peer:
         Present Append Appended AppendStream AppendStreamOpened AppendNext AppendAck AppendNack
         Pull PullStarted Data Follow FollowOpened Add Added Remove Credit Ack SlotEnded Commit
-        Committed TopicStatus TopicStatuses PeerStatus PeerStatusReply);
+        Committed TopicStatus TopicStatuses PeerStatus PeerStatusReply Members);
+    every!(&frame, replication:
+        Replicate ReplicateOpened ReplicaJoin ReplicaJoined PositionsAck Positions HighWatermark
+        ReplicaLeave FetchDedupe DedupeTable);
 }
 
 /// A batch: as it is, and once more with magic, length and checksum put right, so that noise gets

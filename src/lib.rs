@@ -8,7 +8,8 @@
 //!   read:      client::pull/follow ◄──Data── peer::pull/follow ◄── journal (tail cache, else disk)
 //!   who, where: client::IndexLink ──lookup──► index::server (from memory)
 //!   changes:   index::server ──► index::decide (pure) ──► index::store ──► answered
-//!   hosting:   peer::control ◄──assignments── index ──reports──► index
+//!   hosting:   peer::control ◄──assignments── index, and ──reports──► index
+//!   copies:    peer::replication at the host ──what is synced──► peer::replication at each replica
 //! ```
 //!
 //! From the bottom up; each module knows only what stands above it in this table:
@@ -16,7 +17,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`types`], [`limits`], [`clock`], [`lock`], [`text`] | words, bounds, time, one process per folder, safe text |
-//! | [`replication`] | copies, in-sync sets, elections: pure; nothing calls it yet |
+//! | [`replication`] | copies, in-sync sets, elections: pure; hosts, replicas and the index call it |
 //! | [`wire`] | what travels: frames, messages, batches, errors; a codec only |
 //! | [`transport`] | QUIC with pinned keys: identities, endpoints, requests, streams |
 //! | [`journal`] | what a peer keeps: one log for all topics, group commit, recovery |
@@ -27,7 +28,7 @@
 //! | [`config`], [`telemetry`], [`cli`] | what people type, read and configure |
 //!
 //! To embed: [`client::Client`], [`peer::run`], [`index::server::run`]. docs/ has ARCHITECTURE, WIRE,
-//! JOURNAL and SAFETY.
+//! JOURNAL, REPLICATION and SAFETY.
 #![deny(missing_docs)]
 
 pub mod bench;

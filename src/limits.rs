@@ -274,6 +274,15 @@ pub const REPAIR_AFTER: Duration = Duration::from_secs(300);
 /// Topics that get new copies for lost ones at the same time: bounds what repair takes from a
 /// network's bandwidth.
 pub const REPAIRS_AT_ONCE: usize = 16;
+/// Topics that get their first further copies at once, every [`SESSION_TICK`]: ten thousand a second,
+/// so that a second peer does not have a million topics to open in one moment.
+pub const PLACED_AT_ONCE: usize = 1_024;
+/// Topics of a leaving peer that move at the same time.
+pub const MOVES_AT_ONCE: usize = 256;
+/// How often a client asks how far a move is.
+pub const MOVE_POLL: Duration = Duration::from_millis(100);
+/// How long a client waits for the next of many topics to have moved: copying a large one takes a while.
+pub const MOVE_STUCK: Duration = Duration::from_secs(60);
 /// Bytes of one batch that the index holds while no host is live: events, not data.
 pub const HELD_BATCH_BYTES: u64 = 64 << 10;
 /// Messages that the index holds for one topic.

@@ -30,6 +30,9 @@ impl Scratch {
         let path = path.join(name);
         let program = std::env::current_exe()?;
         let (port, base_port) = free_ports()?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Scratch {
             path,

@@ -24,6 +24,11 @@ fn topics_are_created_changed_shown_listed_and_deleted() {
         "Topic 'T1' keeps at most 1.0 GiB and 7d.\n"
     );
     assert_eq!(
+        ok(&d, "topic set T1 --replicas 3 --min-in-sync 2"),
+        "Topic 'T1' keeps at most 1.0 GiB and 7d, in 3 copies, of which 2 must be in sync.\n"
+    );
+    ok(&d, "topic set T1 --replicas 1 --min-in-sync 1");
+    assert_eq!(
         one(&d, "topic set T1 --retain-age unlimited")["retain_age_ms"],
         Value::Null
     );

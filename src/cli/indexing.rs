@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::context::Context;
 use super::error::{CliError, Exit};
@@ -23,6 +24,7 @@ pub struct Indexing {
     data_dir: PathBuf,
     certs: PathBuf,
     admission: Policy,
+    repair_after: Duration,
 }
 
 impl Indexing {
@@ -52,6 +54,7 @@ impl Indexing {
             bind,
             data_dir,
             certs,
+            repair_after: Duration::from_secs(config.indexing_server.repair_after_s),
             admission: match config.indexing_server.admission {
                 config::Admission::Listed => Policy::Listed,
                 config::Admission::Open => Policy::Open,
@@ -73,6 +76,7 @@ impl Indexing {
         })?;
         let mut options = ServerOptions::new(endpoint, self.data_dir, self.certs);
         options.admission = self.admission;
+        options.repair_after = self.repair_after;
         Ok(run(options, shutdown).await?)
     }
 }

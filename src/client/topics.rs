@@ -309,10 +309,52 @@ impl Client {
         Ok(shown.info)
     }
 
-    /// Leaves: name, subscriptions and the hosted topics go. `delete_hosted` is the number of
-    /// topics that the caller agrees to lose.
+    /// Leaves: name, subscriptions and copies go. Topics that the caller's peer hosts move to others
+    /// first, which takes as long as copying them does. `delete_hosted` is the number of topics that the
+    /// caller agrees to lose, where nobody can take them.
+    ///
+    /// Fails with `TimedOut` when no topic has moved for [`limits::MOVE_STUCK`]; the peer then still
+    /// hosts them, and another call goes on.
     pub async fn deregister(&self, delete_hosted: u32) -> Result<Deregistered, ClientError> {
-        let request = Deregister { delete_hosted };
+        let mut least = u32::MAX;
+        let mut moved_at = tokio::time::Instant::now();
+        loop {
+            let step = self.deregister_step(delete_hosted, false).await?;
+            if step.left == 0 {
+                return Ok(step);
+            }
+            if step.left < least {
+                least = step.left;
+                moved_at = tokio::time::Instant::now();
+            } else if moved_at.elapsed() > limits::MOVE_STUCK {
+                let why = ErrorReply::new(
+                    ErrorCode::TimedOut,
+                    format!(
+                        "{} topics still move to other peers, and none has arrived for {} s; try again, or lose them: waypost deregister --discard",
+                        step.left,
+                        limits::MOVE_STUCK.as_secs()
+                    ),
+                );
+                return Err(ClientError::Refused {
+                    doing: "deregistering".into(),
+                    reply: why,
+                });
+            }
+            tokio::time::sleep(limits::MOVE_POLL).await;
+        }
+    }
+
+    /// One step of [`Client::deregister`]: to be repeated until nothing is left. With `discard`, topics
+    /// of which only the caller's peer has a copy are not copied first.
+    pub async fn deregister_step(
+        &self,
+        delete_hosted: u32,
+        discard: bool,
+    ) -> Result<Deregistered, ClientError> {
+        let request = Deregister {
+            delete_hosted,
+            discard,
+        };
         self.inner
             .index
             .call("deregistering", &request, false)

@@ -17,7 +17,7 @@ use crate::wire::{ErrorCode, ErrorReply};
 /// Something to tell a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
-    /// Host it, as its record now says.
+    /// Host it or keep a copy, as its record now says.
     Host(TopicId),
     /// Erase it.
     Erase(TopicId),
@@ -133,7 +133,10 @@ impl Feed {
             .filter_map(|difference| match difference {
                 // Gone or hosted elsewhere by now: another difference says so.
                 Difference::Host(topic) => directory.assignment(self.host, topic),
-                Difference::Erase(topic) => Some(Assignment::Erase { topic }),
+                // It keeps a copy again: erasing it now would take one that is counted on.
+                Difference::Erase(topic) => directory
+                    .is_to_erase(self.host, topic)
+                    .then_some(Assignment::Erase { topic }),
             })
             .collect();
         if assignments.is_empty() {

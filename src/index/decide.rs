@@ -8,6 +8,8 @@
 //! | `register` | names and keys, passes |
 //! | `topics` | creating, deleting, setting |
 //! | `subscriptions` | subscribing, notices |
+//! | `copies`, `recasting` | in-sync sets, elections, placement, repair |
+//! | `moves` | wishes for another host |
 //! | `leave` | deregistering and forgetting |
 //! | `session` | incarnations, a forgotten peer's return |
 //!
@@ -17,21 +19,27 @@
 
 use std::net::SocketAddr;
 
-use super::directory::Directory;
+use super::directory::{Directory, Slot};
 use super::record::Change;
 use crate::types::{
     BootId, Fingerprint, Group, Incarnation, PeerName, SessionId, StorageId, TopicId, TopicName,
     TopicSettings, UnixMicros, Version,
 };
 use crate::wire::ErrorReply;
+use crate::wire::index::copies::{
+    AlterInSync, AlteredInSync, HandOver, HandedOver, LeftInSync, MovingTopic,
+};
 use crate::wire::index::{
     CreateOutcome, DeletedTopic, Deregistered, Forgotten, HostAddress, NewTopic, SessionEnd,
     SetTopicDone, Subscribed,
 };
 use crate::wire::pass::PassBody;
 
+mod copies;
 mod leave;
+mod moves;
 mod overlay;
+mod recasting;
 mod register;
 mod rights;
 mod session;
@@ -40,6 +48,7 @@ mod topics;
 
 pub use overlay::Overlay;
 use overlay::View;
+pub use recasting::{Recast, Why};
 pub use rights::Caller;
 pub(crate) use rights::not_registered;
 pub(crate) use topics::{not_found as topic_not_found, peer_not_found};
@@ -90,6 +99,7 @@ pub enum Event {
     Deregister {
         caller: Caller,
         delete_hosted: u32,
+        discard: bool,
     },
     Forget {
         caller: Caller,
@@ -104,6 +114,38 @@ pub enum Event {
         incarnation: Incarnation,
         addresses: Vec<SocketAddr>,
         program: String,
+        keeps_copies: bool,
+    },
+    AlterInSync {
+        caller: Caller,
+        request: AlterInSync,
+    },
+    HandOver {
+        caller: Caller,
+        request: HandOver,
+    },
+    /// Of the caller's session, which still stands.
+    LeaveInSync {
+        caller: Caller,
+        topic: TopicId,
+    },
+    MoveTopic {
+        caller: Caller,
+        name: TopicName,
+        to: Option<PeerName>,
+    },
+    /// A peer came or went (`None`: any may have): topics that name it get a host that stands.
+    Review {
+        peer: Option<Fingerprint>,
+        from: Slot,
+    },
+    /// Topics that never had their copies get some.
+    Place {
+        from: Slot,
+    },
+    /// Topics of which copies have been away for long get others.
+    Repair {
+        topics: Vec<TopicId>,
     },
     /// A host has erased topics.
     Erased {
@@ -134,6 +176,9 @@ impl Event {
                 | Event::Forget { .. }
                 | Event::OpenSession { .. }
                 | Event::PruneNotices
+                | Event::Review { .. }
+                | Event::Place { .. }
+                | Event::Repair { .. }
         )
     }
 }
@@ -160,6 +205,14 @@ pub enum Answer {
         incarnation: Incarnation,
         advertised: Vec<SocketAddr>,
     },
+    Altered(AlteredInSync),
+    HandedOver(HandedOver),
+    LeftInSync(LeftInSync),
+    Moving(MovingTopic),
+    /// Of an event that walks: where it goes on.
+    Walked {
+        next: Option<Slot>,
+    },
     Done,
 }
 
@@ -184,7 +237,14 @@ pub enum Effect {
         peer: Fingerprint,
         session: SessionId,
         boot: BootId,
+        keeps_copies: bool,
     },
+    /// The peer gives its topics to others.
+    Leaving { peer: Fingerprint },
+    /// These topics may need other copies, or do not any more.
+    LookAtCopies { topics: Vec<TopicId> },
+    /// Nobody could be found who keeps copies of these topics.
+    RepairLater { topics: Vec<TopicId> },
     /// The peer's session ends.
     EndSession { peer: Fingerprint, end: SessionEnd },
     /// A line for the log.
@@ -249,6 +309,12 @@ pub enum Happened {
     Adopted {
         peer: PeerName,
         topics: u32,
+    },
+    /// The first topics, and how many there are.
+    Recast {
+        topics: Vec<Recast>,
+        count: usize,
+        why: Why,
     },
 }
 
@@ -326,7 +392,8 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
         Event::Deregister {
             caller,
             delete_hosted,
-        } => leave::deregister(&mut view, *caller, *delete_hosted),
+            discard,
+        } => leave::deregister(&mut view, *caller, *delete_hosted, *discard),
         Event::Forget {
             caller,
             name,
@@ -340,6 +407,7 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
             incarnation,
             addresses,
             program,
+            keeps_copies,
         } => {
             let opening = session::Opening {
                 session: *session,
@@ -348,9 +416,19 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
                 incarnation: *incarnation,
                 addresses,
                 program,
+                keeps_copies: *keeps_copies,
             };
             session::open(&view, *caller, &opening)
         }
+        Event::AlterInSync { caller, request } => copies::alter(&view, *caller, request),
+        Event::HandOver { caller, request } => copies::hand_over(&view, *caller, request),
+        Event::LeaveInSync { caller, topic } => copies::leave_in_sync(&view, caller.key, *topic),
+        Event::MoveTopic { caller, name, to } => {
+            moves::move_topic(&view, *caller, name, to.as_ref())
+        }
+        Event::Review { peer, from } => Ok(copies::review(&view, *peer, *from)),
+        Event::Place { from } => Ok(copies::place(&view, *from)),
+        Event::Repair { topics } => Ok(copies::repair(&view, topics)),
         Event::Seen { peer } => Ok(register::seen(&view, *peer)),
         Event::FlushReports => Ok(Decision::answered(Answer::Done)),
     };

@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `topics` | the table of topics, found by name or id |
+//! | `copies` | who keeps copies of what, and who could |
 //! | `arena`, `intern` | names in chunks, shared values as numbers |
 //! | `peers` | what is known of a key |
 //! | `reports` | what hosts reported |
@@ -26,6 +27,7 @@ use crate::types::{
 use crate::wire::index::{Notice, TopicMetadata};
 
 mod arena;
+mod copies;
 mod info;
 mod intern;
 mod listing;
@@ -34,6 +36,8 @@ mod query;
 mod reports;
 mod topics;
 
+use copies::CopySet;
+pub(crate) use copies::Tally;
 use intern::Interner;
 use peers::PeerSlot;
 use reports::Reports;
@@ -54,11 +58,13 @@ pub struct Directory {
     peers: Vec<PeerSlot>,
     names: BTreeMap<PeerName, u32>,
     waiting: BTreeSet<u32>,
-    in_sync: Interner<Box<[u32]>>,
+    copies: Interner<CopySet>,
     settings: Interner<TopicSettings>,
     groups: Interner<Group>,
     subscriptions: BTreeMap<(Slot, u32, u32), UnixMicros>,
     counters: Counters,
+    /// The index has just started, and does not know yet who is live. Volatile.
+    in_doubt: bool,
 }
 
 impl Directory {
@@ -71,7 +77,8 @@ impl Directory {
             peers: Vec::new(),
             names: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            in_sync: Interner::new(),
+            copies: Interner::new(),
+            in_doubt: false,
             settings: Interner::new(),
             groups: Interner::new(),
             subscriptions: BTreeMap::new(),
@@ -134,6 +141,8 @@ impl Directory {
         let slot = &mut self.peers[number as usize];
         slot.record = None;
         slot.live = false;
+        slot.willing = false;
+        slot.leaving = false;
         slot.renew_address(key);
         self.release_key(number);
     }
@@ -219,28 +228,18 @@ impl Directory {
         let host = self.acquire_key(record.host);
         self.peers[owner as usize].owned += 1;
         self.peers[host as usize].hosted += 1;
-        let members: Box<[u32]> = record
-            .in_sync
-            .iter()
-            .map(|&key| self.acquire_key(key))
-            .collect();
-        let known = self.in_sync.find(&members).is_some();
-        let in_sync = self.in_sync.acquire(&members);
-        if known {
-            // A set holds its members once, however many topics share it.
-            members.iter().for_each(|&member| self.release_key(member));
-        }
+        let copies = self.acquire_copies(record);
         Parts {
             topic: record.topic,
             version: record.version,
             created: record.created,
             owner,
             host,
-            in_sync,
+            copies,
             settings: self.settings.acquire(&record.settings),
             grant: record.grant,
             lineage: record.lineage,
-            state: record.state,
+            phase: record.state.into(),
         }
     }
 
@@ -250,9 +249,7 @@ impl Directory {
         self.release_key(packed.owner);
         self.release_key(packed.host);
         self.settings.release(packed.settings);
-        if let Some(members) = self.in_sync.release(packed.in_sync) {
-            members.iter().for_each(|&member| self.release_key(member));
-        }
+        self.release_copies(packed.copies);
     }
 
     /// Keeps a report. `received: None` is one that comes from the store.
@@ -389,9 +386,12 @@ impl Directory {
 
     /// Takes over what no store keeps: who is live and when reports came.
     pub fn keep_volatile(&mut self, old: &Directory) {
+        self.in_doubt = old.in_doubt;
         for number in old.names.values() {
-            if old.peers[*number as usize].live {
+            let slot = &old.peers[*number as usize];
+            if slot.live {
                 self.set_live(*old.keys.get(*number), true);
+                self.set_willing(*old.keys.get(*number), slot.willing);
             }
         }
         let reports = old.reports.lock();

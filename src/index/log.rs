@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::limits;
-use crate::types::Fingerprint;
+use crate::types::{Fingerprint, PeerName};
 
-use super::decide::Happened;
+use super::decide::{Happened, Recast, Why};
 
 /// Logs what a committed decision brought about.
 pub(super) fn happened(what: &Happened) {
@@ -71,6 +71,52 @@ pub(super) fn happened(what: &Happened) {
         Happened::Adopted { peer, topics } => {
             tracing::info!(target: "waypost::index", %peer, topics, "Peer {peer} hosts the {topics} topics again that its name had");
         }
+        Happened::Recast { topics, count, why } => recast(topics, *count, why),
+    }
+}
+
+fn recast(topics: &[Recast], count: usize, why: &Why) {
+    let why = reason(why);
+    if count > topics.len()
+        && let Some(first) = topics.first()
+    {
+        let first = &first.topic;
+        tracing::info!(target: "waypost::index", count, topic = %first, why, "The copies of {count} topics, the first '{first}', were changed: {why}");
+        return;
+    }
+    for Recast {
+        topic,
+        host,
+        grant,
+        in_sync,
+        replicas,
+        state,
+    } in topics
+    {
+        let (in_sync, copies) = (listed(in_sync), listed(replicas));
+        let host = host.as_ref().map_or("-", |host| host.as_str());
+        tracing::info!(target: "waypost::index", %topic, host, grant, in_sync, copies, state, why, "Topic '{topic}' is {state} at {host}, in sync {in_sync} of {copies}: {why}");
+    }
+}
+
+fn listed(names: &[PeerName]) -> String {
+    let names: Vec<&str> = names.iter().map(PeerName::as_str).collect();
+    format!("[{}]", names.join(" "))
+}
+
+fn reason(why: &Why) -> String {
+    match why {
+        Why::Wished => "its host says who is in sync".into(),
+        Why::Away(peer) => format!("peer {peer} is away"),
+        Why::Live(peer) => format!("peer {peer} is live"),
+        Why::Reviewed => "who is live has changed".into(),
+        Why::Placed => "a peer is there that keeps copies".into(),
+        Why::Repaired => "a copy has been away for long".into(),
+        Why::Set => "its settings were changed".into(),
+        Why::Moving => "another host is wished".into(),
+        Why::TakenOver => "the next host has everything".into(),
+        Why::Lost(peer) => format!("the copy of peer {peer} is not what it was"),
+        Why::Leaves(peer) => format!("peer {peer} leaves"),
     }
 }
 

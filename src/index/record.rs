@@ -9,7 +9,7 @@
 //! meta           "format" | "revision" | "counters"
 //! peers          name                               form · version · PeerV1
 //! waiting        fingerprint                        form · WaitingV1
-//! topics         name                               form · version · TopicV1
+//! topics         name                               form · version · TopicV2
 //! subscriptions  fingerprint · topic · 0 · group    form · SubscriptionV1
 //! notices        fingerprint · serial (big-endian)  form · Notice
 //! erasures       fingerprint · topic id             form
@@ -22,6 +22,7 @@ use crate::types::{
     BootId, Fingerprint, Group, Incarnation, PeerName, StorageId, TopicId, TopicName,
     TopicSettings, UnixMicros, Version,
 };
+use crate::wire::index::copies::{Copies, CopiesPhase};
 use crate::wire::index::{Notice, TopicMetadata};
 
 mod codec;
@@ -71,11 +72,20 @@ pub struct WaitingRecord {
     pub incarnation: Incarnation,
 }
 
-/// What a topic is doing. Later kinds (held, offline) are appended.
+/// What a topic is doing. See `replication::configuration::Phase`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum TopicState {
     /// Its host serves it whenever the host is there.
     Serving,
+    /// Its host pauses appends until the next one has everything and takes over.
+    HandingOver {
+        /// The next host, a member of the in-sync set.
+        to: Fingerprint,
+    },
+    /// Its host may not act, and no member of the in-sync set was live to take its place.
+    Offline,
+    /// The index takes messages until a host has come and drained them.
+    Held,
 }
 
 /// One life of a topic.
@@ -93,8 +103,10 @@ pub struct TopicRecord {
     pub host: Fingerprint,
     /// Rises when the host role moves; starts at 1.
     pub grant: u32,
-    /// Who has every acknowledged message.
+    /// Who has every acknowledged message, ascending.
     pub in_sync: Vec<Fingerprint>,
+    /// Who keeps a copy or is to get one, the host and the in-sync set included, ascending.
+    pub replicas: Vec<Fingerprint>,
     /// What the owner set.
     pub settings: TopicSettings,
     /// What it is doing.
@@ -103,6 +115,26 @@ pub struct TopicRecord {
     pub lineage: u32,
     /// When it was created.
     pub created: UnixMicros,
+}
+
+impl TopicRecord {
+    /// The record as hosts and replicas are told it.
+    pub fn copies(&self) -> Copies {
+        Copies {
+            host: self.host,
+            grant: self.grant,
+            version: self.version,
+            in_sync: self.in_sync.clone(),
+            replicas: self.replicas.clone(),
+            phase: match self.state {
+                TopicState::Serving => CopiesPhase::Serving,
+                TopicState::HandingOver { to } => CopiesPhase::HandingOver { to },
+                TopicState::Offline => CopiesPhase::Offline,
+                TopicState::Held => CopiesPhase::Held,
+            },
+            lineage: self.lineage,
+        }
+    }
 }
 
 /// A peer's wish to read a topic.

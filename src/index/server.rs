@@ -5,6 +5,7 @@
 //! | `service` | connections, who may ask at all, dispatch |
 //! | `requests` | requests that are answered once |
 //! | `streams` | the three long streams of a session |
+//! | `copies` | when topics' copies are looked at |
 //! | `hub` | sessions, their assignments, and creators that wait |
 //!
 //! I/O runs on the runtime of the caller, one thread; the decider has its own. Lookups are answered
@@ -25,10 +26,12 @@ use super::decider::{self, Fatal, Outcomes};
 use super::load::load;
 use super::session::Leases;
 use super::store::{RedbStore, Store, StoreError};
+use crate::replication::manager::Presence;
 use crate::transport::{self, Endpoint};
 use crate::wire::ErrorCode;
 use crate::{clock, limits};
 
+mod copies;
 mod hub;
 mod requests;
 mod service;
@@ -51,6 +54,8 @@ pub struct ServerOptions {
     pub leases: Leases,
     /// How long creators wait for hosts.
     pub create_wait: Duration,
+    /// How long a copy may be away before another peer makes up for it.
+    pub repair_after: Duration,
 }
 
 impl ServerOptions {
@@ -63,6 +68,7 @@ impl ServerOptions {
             admission: Policy::default(),
             leases: Leases::default(),
             create_wait: limits::CREATE_WAIT,
+            repair_after: limits::REPAIR_AFTER,
         }
     }
 }
@@ -109,7 +115,10 @@ pub async fn run_with(
     tracing::info!(target: "waypost::index", %address, "Indexing server starting on {address}");
 
     let directory = Arc::new(RwLock::new(directory));
-    let hub = Arc::new(Hub::new(Arc::clone(&directory), options.leases));
+    let presence = Presence::new(clock::mono_now(), options.leases.wait);
+    directory.write().set_doubt(true);
+    let hub = Hub::new(Arc::clone(&directory), options.leases, options.repair_after);
+    let hub = Arc::new(hub);
     let (failed, mut failure) = oneshot::channel();
     let shell = Shell {
         hub: Arc::clone(&hub),
@@ -141,6 +150,8 @@ pub async fn run_with(
     tokio::select! {
         () = transport::serve(options.endpoint.clone(), Arc::clone(&index), stopping) => {}
         () = keep_house(&index) => {}
+        () = copies::keep_hosts(&index, presence) => {}
+        () = copies::keep_copies(&index) => {}
     }
     index.deciding.stop().await;
     blocking(move || thread.join())

@@ -288,8 +288,32 @@ pub struct TopicInfo {
     pub version: Version,
     /// Settings.
     pub settings: TopicSettings,
+    /// What it is doing.
+    pub phase: TopicPhase,
+    /// Peers that keep a copy or are to get one, the host included.
+    pub replicas: u8,
+    /// How many of them have every acknowledged message.
+    pub in_sync: u8,
+    /// How many of those have a live session.
+    pub in_sync_live: u8,
     /// What the host last reported, and how long ago.
     pub reported: Option<ReportedTopic>,
+}
+
+/// What a topic is doing, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TopicPhase {
+    /// Its host serves it.
+    Serving,
+    /// Its host pauses appends until the next one has everything.
+    HandingOver,
+    /// Nobody who has every acknowledged message is live.
+    Offline,
+    /// As Offline, and the index takes messages meanwhile.
+    Held,
+    /// A peer knows more of it than this index, which comes from a backup: nothing is decided about
+    /// it before `waypost index recover`.
+    Behind,
 }
 
 /// Reported metadata with its age.
@@ -343,6 +367,10 @@ pub struct ShownTopic {
     pub host: Option<HostAddress>,
     /// In-sync members by name.
     pub in_sync: Vec<PeerName>,
+    /// Peers that keep a copy or are to get one, by name.
+    pub replicas: Vec<PeerName>,
+    /// Whom it is being handed over to.
+    pub handing_to: Option<PeerName>,
     /// Subscribers by name, at most [`limits::PAGE_ENTRIES`].
     pub subscribers: Vec<PeerName>,
     /// Subscribers in all.
@@ -505,6 +533,10 @@ pub struct PeerInfo {
     pub incarnation: Incarnation,
     /// Topics that it hosts.
     pub hosted: u32,
+    /// Topics of which it keeps a copy or is to get one, hosted ones included.
+    pub copies: u32,
+    /// Whether it keeps copies of topics that others host; as said at its last session.
+    pub keeps_copies: bool,
     /// Topics that it owns.
     pub owned: u32,
     /// Its subscriptions.
@@ -527,13 +559,16 @@ pub struct ShownPeer {
 }
 message!(0x0e ShownPeer);
 
-/// Removes the caller: its name, subscriptions and, as long as nobody takes them over, the topics
-/// that it hosts.
+/// Removes the caller: its name, its subscriptions and its copies. Topics that it hosts move to other
+/// peers first, if it is live and there are any who can take them: each call takes the next steps, so it
+/// is repeated until [`Deregistered::left`] is 0. Topics of which nobody else has a copy are deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deregister {
-    /// Topics that the caller has seen listed and agrees to lose; if the index knows more, it
-    /// answers `NeedsConfirmation`.
+    /// Topics that the caller has seen listed and agrees to lose; if the index knows of more that
+    /// only the caller has, it answers `NeedsConfirmation`.
     pub delete_hosted: u32,
+    /// Lose them even if others could take copies of them first.
+    pub discard: bool,
 }
 message!(0x10 Deregister);
 
@@ -542,6 +577,8 @@ message!(0x10 Deregister);
 pub struct Deregistered {
     /// Topics that were deleted.
     pub deleted: u32,
+    /// Topics that still move to other peers; 0: the caller is gone. Otherwise to be asked again.
+    pub left: u32,
 }
 message!(0x10 Deregistered);
 
@@ -585,5 +622,11 @@ pub struct IndexStatusReply {
     pub topics: u64,
     /// Subscriptions.
     pub subscriptions: u64,
+    /// Topics with fewer live copies in sync than they are to have.
+    pub under_replicated: u64,
+    /// Topics of which nobody who has every acknowledged message is live.
+    pub offline: u64,
+    /// Topics of which a peer knows more than this index does; see [`TopicPhase::Behind`].
+    pub behind: u64,
 }
 message!(0x12 IndexStatusReply);

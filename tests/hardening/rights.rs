@@ -82,7 +82,10 @@ async fn nobody_changes_what_belongs_to_another() {
         .await;
     assert_eq!(told(opened).code(), ErrorCode::Fenced);
     index
-        .request(&Deregister { delete_hosted: 0 })
+        .request(&Deregister {
+            delete_hosted: 0,
+            discard: false,
+        })
         .await
         .unwrap();
 

@@ -11,7 +11,10 @@ const INDEX: &str = concat!(
     include_str!("../../src/wire/index/session.rs"),
     include_str!("../../src/wire/index/copies.rs"),
 );
-const PEER: &str = include_str!("../../src/wire/peer.rs");
+const PEER: &str = concat!(
+    include_str!("../../src/wire/peer.rs"),
+    include_str!("../../src/wire/peer/replication.rs"),
+);
 
 type Numbered = BTreeSet<(Protocol, Direction, u8, String)>;
 
@@ -157,8 +160,7 @@ fn reserved(protocol: Protocol) -> BTreeSet<u8> {
 fn reserved_numbers_are_unused() {
     let index: BTreeSet<u8> = (0x33..=0x36).chain(0x38..=0x3f).collect();
     assert_eq!(reserved(Protocol::Index), index);
-    let peer = [0x09, 0x0a, 0x0b, 0x16, 0x17, 0x19, 0x1a];
-    let peer: BTreeSet<u8> = peer.into_iter().chain(0x1b..=0x1f).collect();
+    let peer = BTreeSet::from([0x0b, 0x16, 0x1e, 0x1f]);
     assert_eq!(reserved(Protocol::Peer), peer);
     for (protocol, _, number, name) in golden() {
         assert!(

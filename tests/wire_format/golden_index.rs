@@ -74,6 +74,10 @@ fn info() -> TopicInfo {
         epoch: EPOCH,
         version: 5,
         settings: settings(),
+        phase: TopicPhase::Offline,
+        replicas: 2,
+        in_sync: 1,
+        in_sync_live: 0,
         reported: Some(reported()),
     }
 }
@@ -89,6 +93,8 @@ fn peer_info() -> PeerInfo {
         last_seen: None,
         incarnation: 2,
         hosted: 3,
+        copies: 6,
+        keeps_copies: true,
         owned: 4,
         subscriptions: 5,
     }
@@ -233,8 +239,7 @@ pub fn list() -> Vec<Golden> {
                 topics: vec![info()],
                 next: Some(name()),
             },
-            "34000000 07 0102543111111111111111111111111111111111010131000003ac020501\
-                808040000201010181018080010101e80701025431",
+            "38000000 07 0102543111111111111111111111111111111111010131000003ac02050180804000020102020100010181018080010101e80701025431",
         ),
         golden(Index, Up, ShowTopic { name: name() }, "04000000 08 025431"),
         golden(
@@ -247,11 +252,12 @@ pub fn list() -> Vec<Golden> {
                 },
                 host: None,
                 in_sync: vec![peer("1")],
+                replicas: vec![peer("1"), peer("2")],
+                handing_to: Some(peer("2")),
                 subscribers: vec![peer("2")],
                 subscriber_count: 1,
             },
-            "2d000000 08 02543111111111111111111111111111111111010131000003ac02050180\
-                8040000201000001013101013201",
+            "39000000 08 02543111111111111111111111111111111111010131000003ac020501808040000201020201000000010131020131013201013201013201",
         ),
         golden(
             Index,
@@ -335,19 +341,33 @@ pub fn list() -> Vec<Golden> {
                 peers: vec![peer_info()],
                 more: true,
             },
-            "40000000 0d 010131222222222222222222222222222222222222222222222222222222\
-                22222222220101000a0000045005302e312e308080f28183898506000203040501",
+            "42000000 0d 01013122222222222222222222222222222222222222222222222222222222222222220101000a0000045005302e312e308080f281838985060002030601040501",
         ),
         golden(Index, Up, ShowPeer { name: peer("1") }, "03000000 0e 0131"),
         golden(
             Index,
             Down,
             ShownPeer { info: peer_info() },
-            "3e000000 0e 013122222222222222222222222222222222222222222222222222222222\
-                222222220101000a0000045005302e312e308080f281838985060002030405",
+            "40000000 0e 013122222222222222222222222222222222222222222222222222222222222222220101000a0000045005302e312e308080f2818389850600020306010405",
         ),
-        golden(Index, Up, Deregister { delete_hosted: 3 }, "02000000 10 03"),
-        golden(Index, Down, Deregistered { deleted: 3 }, "02000000 10 03"),
+        golden(
+            Index,
+            Up,
+            Deregister {
+                delete_hosted: 3,
+                discard: false,
+            },
+            "03000000 10 0300",
+        ),
+        golden(
+            Index,
+            Down,
+            Deregistered {
+                deleted: 3,
+                left: 1,
+            },
+            "03000000 10 0301",
+        ),
         golden(
             Index,
             Up,
@@ -377,8 +397,11 @@ pub fn list() -> Vec<Golden> {
                 live: 2,
                 topics: 3,
                 subscriptions: 4,
+                under_replicated: 5,
+                offline: 6,
+                behind: 7,
             },
-            "13000000 12 05302e312e308080f2818389850601020304",
+            "16000000 12 05302e312e308080f2818389850601020304050607",
         ),
         golden(
             Index,

@@ -71,6 +71,15 @@ pub fn list() -> Vec<Golden> {
         golden(
             Peer,
             Down,
+            Members {
+                ticket: 1,
+                peers: vec![peer("1"), peer("22")],
+            },
+            "08000000 17 01020131023232",
+        ),
+        golden(
+            Peer,
+            Down,
             AppendAck {
                 ticket: 1,
                 base: Offset(42),

@@ -198,6 +198,8 @@ mod tests {
 
     fn info(live: bool, incarnation: u32) -> PeerInfo {
         PeerInfo {
+            copies: 0,
+            keeps_copies: true,
             name: "1".parse().unwrap(),
             fingerprint: Fingerprint([1; 32]),
             live,

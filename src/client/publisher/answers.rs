@@ -354,5 +354,6 @@ fn is_certainly_not_taken(code: ErrorCode) -> bool {
             | E::UnknownProducer
             | E::CorruptBatch
             | E::NotReady
+            | E::NotEnoughInSync
     )
 }

@@ -19,6 +19,7 @@ fn topic(n: u32) -> Change {
         host: HOST,
         grant: 1,
         in_sync: vec![HOST],
+        replicas: vec![HOST],
         settings: TopicSettings::default(),
         state: TopicState::Serving,
         lineage: 0,
@@ -77,10 +78,16 @@ fn the_full_list_is_paged_and_differences_follow() {
     assert_eq!(ends, [false, false, false, true]);
 
     directory.apply(&topic(3_000));
+    directory.apply(&Change::PutErasure {
+        host: HOST,
+        topic: id(1),
+    });
     feed.push([
         Difference::Host(id(3_000)),
         Difference::Host(id(4_000)),
         Difference::Erase(id(1)),
+        // It keeps a copy again by now.
+        Difference::Erase(id(2)),
     ]);
     let frames = drain(&mut feed, &directory);
     assert_eq!(frames.len(), 1);

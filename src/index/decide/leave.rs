@@ -2,47 +2,78 @@
 //!
 //! These walk whole tables and are decided alone ([`super::Event::stands_alone`]).
 
+use hashbrown::HashSet;
+
+use super::moves::{self, can_move};
 use super::overlay::View;
+use super::recasting::{Recasting, Why};
 use super::rights::{self, Action, Caller};
 use super::topics::{gone, peer_not_found, remove};
 use super::{Answer, Decision, Effect, Happened};
-use crate::index::record::{Change, Counters, PeerRecord, TopicRecord, WaitingRecord};
-use crate::types::{Fingerprint, PeerName};
+use crate::index::record::{Change, Counters, PeerRecord, TopicRecord, TopicState, WaitingRecord};
+use crate::limits;
+use crate::types::{Fingerprint, Group, PeerName, TopicName};
 use crate::wire::index::{Deregistered, Forgotten, SessionEnd};
 use crate::wire::{ErrorCode, ErrorReply};
 
+/// A live peer's topics move to others first, as long as there are any who can take them: the caller
+/// repeats the request until none is left. Those that nobody can take go with the peer, if it agrees.
 pub(super) fn deregister(
     view: &mut View<'_>,
     caller: Caller,
     delete_hosted: u32,
+    discard: bool,
 ) -> Result<Decision, ErrorReply> {
     let peer = rights::own(view, caller)?;
-    let hosted = view.base.hosted_count(caller.key);
-    if hosted != delete_hosted {
+    let kept = view.base.kept(caller.key);
+    let mut moving = kept.iter().filter(|topic| {
+        let sole = topic.in_sync == [caller.key];
+        topic.host == caller.key && !(discard && sole) && can_move(view, topic, caller.key)
+    });
+    if view.base.is_live(caller.key) && moving.clone().next().is_some() {
+        let left = moving.clone().count() as u32;
+        let some: Vec<_> = moving
+            .by_ref()
+            .take(limits::MOVES_AT_ONCE)
+            .cloned()
+            .collect();
+        let mut decision =
+            Decision::answered(Answer::Deregistered(Deregistered { deleted: 0, left }));
+        moves::away_from(view, &mut decision, &peer.name, &some);
+        decision.effects.push(Effect::Leaving { peer: caller.key });
+        return Ok(decision);
+    }
+    let going = [caller.key];
+    let sole = kept.iter().filter(|topic| is_sole(topic, &going)).count() as u32;
+    if sole > delete_hosted {
         return Err(ErrorReply::new(
             ErrorCode::NeedsConfirmation,
             format!(
-                "peer {} hosts {hosted} topics, which would be deleted; {delete_hosted} were confirmed",
+                "peer {} hosts {sole} topics that nobody else has, which would be deleted; {delete_hosted} were confirmed",
                 peer.name
             ),
         ));
     }
-    let mut decision = Decision::answered(Answer::Deregistered(Deregistered { deleted: hosted }));
     let mut counters = view.counters();
-    drop_hosted(
+    let done = Deregistered {
+        deleted: sole,
+        left: 0,
+    };
+    let mut decision = Decision::answered(Answer::Deregistered(done));
+    drop_kept(
         view,
         &mut decision,
         caller.key,
-        &[caller.key],
+        &going,
         Some(&peer.name),
         &mut counters,
     );
-    drop_subscriptions(view, &mut decision, caller.key, &[caller.key]);
+    drop_subscriptions(view, &mut decision, caller.key);
     drop_remains(view, &mut decision, caller.key);
     finish(view, &mut decision, &peer.name, caller.key, counters);
     decision.effects.push(Effect::Log(Happened::Unregistered {
         peer: peer.name,
-        deleted: hosted,
+        deleted: sole,
     }));
     Ok(decision)
 }
@@ -64,9 +95,8 @@ pub(super) fn forget(
     let (mut deleted, mut kept) = (0, 0);
     let going = keys_to_drop(view, peer.as_ref(), &waiting, keep_topics);
     for &key in &going {
-        deleted += view.base.hosted_count(key);
-        drop_hosted(view, &mut decision, key, &going, None, &mut counters);
-        drop_subscriptions(view, &mut decision, key, &going);
+        deleted += drop_kept(view, &mut decision, key, &going, None, &mut counters);
+        drop_subscriptions(view, &mut decision, key);
         drop_remains(view, &mut decision, key);
     }
     if let Some(peer) = peer.as_ref().filter(|_| keep_topics) {
@@ -133,43 +163,123 @@ fn keep(view: &View<'_>, decision: &mut Decision, peer: &PeerRecord) {
     }));
 }
 
-/// Subscriptions of one of the keys that are going, except those to topics that go with any of
-/// them: these end with their topics.
-fn drop_subscriptions(
-    view: &View<'_>,
-    decision: &mut Decision,
-    key: Fingerprint,
-    going: &[Fingerprint],
-) {
-    let own = view.base.subscriptions_of(key).into_iter();
-    let staying = own.filter(|(name, _)| {
-        let topic = view.base.topic(name.as_str());
-        topic.is_some_and(|topic| !going.contains(&topic.host))
-    });
-    decision
+/// Subscriptions of one of the keys that are going, except those that end with their topics.
+fn drop_subscriptions(view: &View<'_>, decision: &mut Decision, key: Fingerprint) {
+    let ended: HashSet<(Fingerprint, TopicName, Group)> = decision
         .changes
-        .extend(staying.map(|(name, group)| Change::DeleteSubscription {
-            peer: key,
-            name,
-            group,
-        }));
+        .iter()
+        .filter_map(|change| match change {
+            Change::DeleteSubscription { peer, name, group } => {
+                Some((*peer, name.clone(), group.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    let own = view.base.subscriptions_of(key).into_iter();
+    let staying = own.map(|(name, group)| (key, name, group));
+    let staying = staying.filter(|entry| !ended.contains(entry));
+    decision.changes.extend(
+        staying.map(|(peer, name, group)| Change::DeleteSubscription { peer, name, group }),
+    );
 }
 
-fn drop_hosted(
+/// Whether nobody but those who are going has everything of a topic.
+fn is_sole(topic: &TopicRecord, going: &[Fingerprint]) -> bool {
+    let gone = |peers: &[Fingerprint]| peers.iter().all(|peer| going.contains(peer));
+    // Where nobody is in sync, any copy is as good as another.
+    match topic.in_sync.is_empty() {
+        true => gone(&topic.replicas),
+        false => gone(&topic.in_sync),
+    }
+}
+
+/// Takes one of the keys that are going out of its topics; those of which nobody else has everything
+/// are deleted. How many were. Those of several keys go with the first of them.
+fn drop_kept(
     view: &mut View<'_>,
     decision: &mut Decision,
     key: Fingerprint,
     going: &[Fingerprint],
     by: Option<&PeerName>,
     counters: &mut Counters,
-) {
-    let mut hosted: Vec<TopicRecord> = view.base.hosted(key);
+) -> u32 {
+    let earlier = |topic: &TopicRecord| {
+        let mut earlier = going.iter().take_while(|&&other| other != key);
+        earlier.any(|other| topic.replicas.contains(other) || topic.owner == *other)
+    };
+    let mut kept: Vec<TopicRecord> = view.base.kept_or_owned(key);
+    kept.retain(|topic| !earlier(topic));
     // By name: where topics lie in memory must not show in the order of notices.
-    hosted.sort_by(|a, b| a.name.cmp(&b.name));
-    for record in &hosted {
+    kept.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut recasting = Recasting::default();
+    let mut deleted = 0;
+    for record in &kept {
+        if !is_sole(record, going) {
+            if let Some(after) = without(view, record, going, by.is_some()) {
+                recasting.put(view, record, after);
+            }
+            continue;
+        }
+        deleted += 1;
         remove(view, decision, record, going, by, counters);
+        for &peer in record.replicas.iter().filter(|peer| !going.contains(peer)) {
+            recasting.erase(peer, record.topic);
+        }
         decision.effects.push(gone(record));
     }
+    let why = view.name_of(key).map_or(Why::Reviewed, Why::Leaves);
+    recasting.finish(decision, why);
+    deleted
+}
+
+/// The record without those who are going. If the host is one of them, another member takes its place,
+/// a live one if there is any. One that leaves by its own wish passes on what it owns.
+fn without(
+    view: &View<'_>,
+    record: &TopicRecord,
+    going: &[Fingerprint],
+    passes_on: bool,
+) -> Option<TopicRecord> {
+    let stays = |keys: &[Fingerprint]| -> Vec<Fingerprint> {
+        let keys = keys.iter().copied();
+        keys.filter(|key| !going.contains(key)).collect()
+    };
+    let in_sync = stays(&record.in_sync);
+    let replicas = stays(&record.replicas);
+    let moves = going.contains(&record.host);
+    let host = match moves {
+        false => record.host,
+        true => *if in_sync.is_empty() {
+            &replicas
+        } else {
+            &in_sync
+        }
+        .iter()
+        .min_by_key(|&&key| (!view.base.is_live(key), view.base.hosted_count(key)))?,
+    };
+    let owner = match passes_on && going.contains(&record.owner) {
+        true => host,
+        false => record.owner,
+    };
+    if owner == record.owner && replicas == record.replicas {
+        return None;
+    }
+    let state = match record.state {
+        TopicState::HandingOver { to } if !moves && !going.contains(&to) => record.state,
+        TopicState::Held => TopicState::Held,
+        _ if in_sync.contains(&host) => TopicState::Serving,
+        _ => TopicState::Offline,
+    };
+    Some(TopicRecord {
+        version: record.version + 1,
+        grant: record.grant + u32::from(moves),
+        owner,
+        host,
+        in_sync,
+        replicas,
+        state,
+        ..record.clone()
+    })
 }
 
 /// Notices and erasures of a key that is not waited for.

@@ -4,11 +4,15 @@
 
 use std::net::SocketAddr;
 
+use super::copies::without_copy;
 use super::overlay::View;
+use super::recasting::{Recasting, Why, configuration};
 use super::rights::{self, Caller};
 use super::{Answer, Decision, Effect, Happened};
-use crate::index::record::{Change, PeerRecord, TopicRecord, WaitingRecord};
+use crate::index::record::{Change, PeerRecord, TopicRecord, TopicState, WaitingRecord};
 use crate::limits;
+use crate::replication::manager::next_incarnation;
+use crate::replication::rules::Rules;
 use crate::types::{BootId, Fingerprint, Incarnation, SessionId, StorageId};
 use crate::wire::{ErrorCode, ErrorReply};
 
@@ -19,6 +23,7 @@ pub(super) struct Opening<'a> {
     pub(super) incarnation: Incarnation,
     pub(super) addresses: &'a [SocketAddr],
     pub(super) program: &'a str,
+    pub(super) keeps_copies: bool,
 }
 
 pub(super) fn open(
@@ -36,7 +41,7 @@ pub(super) fn open(
             ),
         ));
     }
-    keeps_its_storage(view, &before, opening)?;
+    let lost = lost_copies(view, &before, opening)?;
     let peer = renewed(view, &before, opening);
     let mut decision = Decision::answered(Answer::SessionOpened {
         incarnation: peer.incarnation,
@@ -46,6 +51,7 @@ pub(super) fn open(
         peer: peer.name.clone(),
         incarnation: peer.incarnation,
     }));
+    lost.finish(&mut decision, Why::Lost(peer.name.clone()));
     adopt(view, &mut decision, &peer, opening.storage);
     if peer != before {
         decision.changes.push(Change::PutPeer(PeerRecord {
@@ -58,28 +64,43 @@ pub(super) fn open(
         peer: caller.key,
         session: opening.session,
         boot: opening.boot,
+        keeps_copies: opening.keeps_copies,
     });
     Ok(decision)
 }
 
-/// A key that comes with another data folder does not have the messages of the topics that it hosts:
-/// appending to them would give their offsets a second content. Refused before anybody is fenced.
-fn keeps_its_storage(
+/// A key that comes with another data folder does not have the messages of its topics: acting on them
+/// would give their offsets a second content. It leaves every in-sync set before it is told anything
+/// (rule 10). Refused, before anybody is fenced, where no other copy has everything.
+fn lost_copies(
     view: &View<'_>,
     peer: &PeerRecord,
     opening: &Opening<'_>,
-) -> Result<(), ErrorReply> {
-    let hosted = view.base.hosted_count(peer.fingerprint);
-    match peer.storage {
-        Some(known) if known != opening.storage && hosted > 0 => Err(ErrorReply::new(
+) -> Result<Recasting, ErrorReply> {
+    let mut recasting = Recasting::default();
+    let known = peer.storage.filter(|&known| known != opening.storage);
+    let Some(known) = known.filter(|_| view.base.copies_count(peer.fingerprint) > 0) else {
+        return Ok(recasting);
+    };
+    let kept = view.base.kept(peer.fingerprint);
+    let alone = |topic: &&TopicRecord| topic.in_sync == [peer.fingerprint];
+    let sole = kept.iter().filter(alone).count();
+    if sole > 0 {
+        return Err(ErrorReply::new(
             ErrorCode::StorageChanged,
             format!(
-                "peer {} hosts {hosted} topics whose messages lie in data folder {known}, and this is {}; bring that folder back, or give the topics up: waypost deregister --id {}",
+                "peer {} hosts {sole} topics that nobody else has, whose messages lie in data folder {known}, and this is {}; bring that folder back, or give the topics up: waypost deregister --id {}",
                 peer.name, opening.storage, peer.name
             ),
-        )),
-        _ => Ok(()),
+        ));
     }
+    for topic in kept {
+        let record = configuration(view, &topic);
+        if let Some(next) = without_copy(view, &record, peer.fingerprint) {
+            recasting.next(view, topic, &next);
+        }
+    }
+    Ok(recasting)
 }
 
 /// The peer's record as this opening makes it. Only another boot raises the incarnation.
@@ -92,10 +113,8 @@ fn renewed(view: &View<'_>, before: &PeerRecord, opening: &Opening<'_>) -> PeerR
         let kept = view.base.waiting(peer.fingerprint);
         let reached = kept
             .map_or(0, |waiting| waiting.incarnation)
-            .max(peer.incarnation)
-            .max(opening.incarnation);
-        // A restart a second reaches the end of u32 after 136 years.
-        peer.incarnation = reached.saturating_add(1);
+            .max(peer.incarnation);
+        peer.incarnation = next_incarnation(reached, opening.incarnation, false, Rules::ALL);
     }
     peer.storage = Some(opening.storage);
     peer.addresses = opening.addresses.to_vec();
@@ -123,12 +142,29 @@ fn adopt(view: &View<'_>, decision: &mut Decision, peer: &PeerRecord, storage: S
 fn take_over(view: &View<'_>, decision: &mut Decision, old: &WaitingRecord, new: Fingerprint) {
     let old = old.fingerprint;
     let swap = |key: Fingerprint| if key == old { new } else { key };
-    for topic in view.base.hosted_or_owned(old) {
+    let swapped = |keys: &[Fingerprint]| {
+        let mut keys: Vec<_> = keys.iter().map(|&key| swap(key)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    };
+    for topic in view.base.kept_or_owned(old) {
         let moved = topic.host == old;
+        for &replica in topic.replicas.iter().filter(|&&key| key != old) {
+            decision.effects.push(Effect::Assign {
+                host: replica,
+                topics: vec![topic.topic],
+            });
+        }
         decision.changes.push(Change::PutTopic(TopicRecord {
             owner: swap(topic.owner),
             host: swap(topic.host),
-            in_sync: topic.in_sync.iter().map(|&key| swap(key)).collect(),
+            in_sync: swapped(&topic.in_sync),
+            replicas: swapped(&topic.replicas),
+            state: match topic.state {
+                TopicState::HandingOver { to } => TopicState::HandingOver { to: swap(to) },
+                other => other,
+            },
             // Another key hosts: a higher epoch, whatever its incarnation.
             grant: topic.grant + u32::from(moved),
             version: topic.version + 1,

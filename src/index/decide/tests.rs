@@ -56,6 +56,7 @@ fn open(n: u8, boot: u8, storage: u8) -> Event {
         incarnation: 0,
         addresses: vec![from()],
         program: "test".into(),
+        keeps_copies: false,
     }
 }
 
@@ -184,6 +185,7 @@ fn creating_and_deleting_have_exactly_these_effects() {
         host: key(1),
         grant: 1,
         in_sync: vec![key(1)],
+        replicas: vec![key(1)],
         settings: TopicSettings::default(),
         state: TopicState::Serving,
         lineage: 0,

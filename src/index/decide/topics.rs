@@ -1,11 +1,17 @@
 //! Creating, changing and deleting topics.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashSet;
 
+use super::copies::{first_replicas, resized};
 use super::overlay::View;
+use super::recasting::{Places, Recasting, Why, configuration, recast};
 use super::rights::{self, Action, Caller};
 use super::{Answer, Decision, Effect, Happened};
 use crate::index::record::{Change, Counters, PeerRecord, TopicRecord, TopicState};
+use crate::limits;
+use crate::replication::configuration::Configuration;
 use crate::types::{Epoch, Fingerprint, PeerName, TopicId, TopicName, TopicSettings, Version};
 use crate::wire::index::{CreateOutcome, DeletedTopic, NewTopic, SetTopicDone};
 use crate::wire::{ErrorCode, ErrorReply};
@@ -115,8 +121,19 @@ fn add_creations<'t>(
 ) {
     let mut ids = Vec::new();
     let mut names = Vec::new();
+    let mut copies: BTreeMap<Fingerprint, Vec<TopicId>> = BTreeMap::new();
+    let mut places = Places::new(view);
+    // A live host is in the directory.
+    let number = view.base.peer_no(host.fingerprint).unwrap_or_default();
     for (topic, id) in topics {
         ids.push(*id);
+        let wanted = usize::from(topic.settings.replicas);
+        let replicas = view
+            .base
+            .keys_of(first_replicas(&mut places, number, wanted));
+        for &other in replicas.iter().filter(|&&key| key != host.fingerprint) {
+            copies.entry(other).or_default().push(*id);
+        }
         names.push(topic.name.clone());
         decision.changes.push(Change::PutTopic(TopicRecord {
             name: topic.name.clone(),
@@ -126,6 +143,7 @@ fn add_creations<'t>(
             host: host.fingerprint,
             grant: FIRST_GRANT,
             in_sync: vec![host.fingerprint],
+            replicas,
             settings: topic.settings,
             state: TopicState::Serving,
             lineage: 0,
@@ -141,6 +159,10 @@ fn add_creations<'t>(
         host: host.fingerprint,
         topics: ids,
     });
+    let copies = copies.into_iter();
+    decision
+        .effects
+        .extend(copies.map(|(host, topics)| Effect::Assign { host, topics }));
 }
 
 /// The named peer, else the caller's own, else the live one that hosts least.
@@ -185,14 +207,17 @@ fn check_settings(settings: &TopicSettings) -> Result<(), ErrorReply> {
         min_in_sync,
         ..
     } = *settings;
-    if replicas >= 1 && (1..=replicas).contains(&min_in_sync) {
+    if (1..=limits::COPIES).contains(&usize::from(replicas))
+        && (1..=replicas).contains(&min_in_sync)
+    {
         return Ok(());
     }
     Err(ErrorReply::new(
         ErrorCode::Malformed,
         format!(
-            "replicas must be at least 1 and min_in_sync between 1 and replicas; \
-             found replicas {replicas} and min_in_sync {min_in_sync}"
+            "replicas must be between 1 and {} and min_in_sync between 1 and replicas; \
+             found replicas {replicas} and min_in_sync {min_in_sync}",
+            limits::COPIES
         ),
     ))
 }
@@ -222,18 +247,15 @@ pub(super) fn delete(
         by.as_ref(),
         &mut counters,
     );
-    decision.changes.push(Change::PutErasure {
-        host: record.host,
-        topic: record.topic,
-    });
+    decision.effects.push(gone(&record));
+    let mut recasting = Recasting::default();
+    for &peer in &record.replicas {
+        recasting.erase(peer, record.topic);
+    }
+    recasting.finish(&mut decision, Why::Set);
     if counters != view.counters() {
         decision.changes.push(Change::PutCounters(counters));
     }
-    decision.effects.push(gone(&record));
-    decision.effects.push(Effect::Erase {
-        host: record.host,
-        topics: vec![record.topic],
-    });
     decision.effects.push(Effect::Log(Happened::Deleted {
         peer: by,
         topic: name.clone(),
@@ -313,20 +335,24 @@ pub(super) fn set(
             ),
         ));
     }
-    let (host, topic) = (record.host, record.topic);
     let changed = TopicRecord {
-        version: version + 1,
         settings: *settings,
-        ..record
+        ..record.clone()
+    };
+    let next = match settings.replicas == record.settings.replicas {
+        true => configuration(view, &record),
+        false => resized(view, &changed),
+    };
+    let next = Configuration {
+        version: version + 1,
+        ..next
     };
     let mut decision = Decision::answered(Answer::Set(SetTopicDone {
-        version: changed.version,
+        version: version + 1,
     }));
-    decision.changes.push(Change::PutTopic(changed));
-    decision.effects.push(Effect::Assign {
-        host,
-        topics: vec![topic],
-    });
+    let mut recasting = Recasting::default();
+    recasting.put(view, &record, recast(view, changed, &next));
+    recasting.finish(&mut decision, Why::Set);
     decision.effects.push(Effect::Log(Happened::Set {
         peer,
         topic: name.clone(),
@@ -342,6 +368,7 @@ pub(super) fn host_refused(
     topics: &[(TopicId, ErrorReply)],
 ) -> Result<Decision, ErrorReply> {
     let mut decision = Decision::answered(Answer::Done);
+    let mut recasting = Recasting::default();
     let mut counters = view.counters();
     for (topic, why) in topics {
         let record = view
@@ -362,6 +389,9 @@ pub(super) fn host_refused(
             None,
             &mut counters,
         );
+        for &peer in record.replicas.iter().filter(|&&peer| peer != host) {
+            recasting.erase(peer, *topic);
+        }
         decision.effects.push(Effect::TopicGone {
             topic: *topic,
             why: why.clone(),
@@ -375,6 +405,7 @@ pub(super) fn host_refused(
     if counters != view.counters() {
         decision.changes.push(Change::PutCounters(counters));
     }
+    recasting.finish(&mut decision, Why::Set);
     Ok(decision)
 }
 

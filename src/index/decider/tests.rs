@@ -226,6 +226,7 @@ fn what_was_queued_before_the_end_is_done_and_reports_are_written() {
             host,
             grant: 1,
             in_sync: vec![host],
+            replicas: vec![host],
             settings: TopicSettings::default(),
             state: TopicState::Serving,
             lineage: 0,

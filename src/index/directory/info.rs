@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use super::{Directory, Slot};
 use crate::limits;
+use crate::replication::members::Members;
 use crate::types::{MonoNs, PeerName};
 use crate::wire::index::{PeerInfo, PeerPage, ReportedTopic, ShownTopic, TopicInfo};
 
@@ -17,6 +18,8 @@ impl Directory {
         let packed = self.topics.packed(slot);
         let host = &self.peers[packed.host as usize];
         let owner = self.peers[packed.owner as usize].record.as_ref();
+        let copies = self.copies.get(packed.copies);
+        let count = |members: Members| members.len() as u8;
         TopicInfo {
             name: self.name_of(slot),
             topic: packed.topic,
@@ -26,6 +29,10 @@ impl Directory {
             epoch: self.epoch(packed),
             version: packed.version,
             settings: *self.settings.get(packed.settings),
+            phase: self.phase_of(packed),
+            replicas: count(copies.replicas),
+            in_sync: count(copies.in_sync),
+            in_sync_live: count(self.live_of(copies.in_sync)),
             reported: self.reported_of(slot, now),
         }
     }
@@ -66,11 +73,18 @@ impl Directory {
                 subscribers.extend(name_of(peer));
             }
         }
-        let members = self.in_sync.get(packed.in_sync).iter();
+        let copies = self.copies.get(packed.copies);
+        let names = |members: &Members| -> Vec<PeerName> {
+            let mut names: Vec<_> = members.iter().filter_map(|no| name_of(no.0)).collect();
+            names.sort();
+            names
+        };
         Some(ShownTopic {
             info: self.info_of(slot, now),
             host: self.peers[packed.host as usize].address.clone(),
-            in_sync: members.filter_map(|&number| name_of(number)).collect(),
+            in_sync: names(&copies.in_sync),
+            replicas: names(&copies.replicas),
+            handing_to: copies.to.and_then(|to| name_of(to.0)),
             subscribers,
             subscriber_count,
         })
@@ -90,6 +104,8 @@ impl Directory {
             last_seen: record.last_seen,
             incarnation: record.incarnation,
             hosted: slot.hosted,
+            copies: slot.copies,
+            keeps_copies: slot.willing,
             owned: slot.owned,
             subscriptions: slot.subscriptions,
         })

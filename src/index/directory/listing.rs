@@ -2,9 +2,10 @@
 
 use std::ops::Bound;
 
-use super::{Directory, Slot};
+use super::{Directory, Packed, Slot};
 use crate::index::record::{Change, TopicRecord};
 use crate::limits;
+use crate::replication::members::PeerNo;
 use crate::types::{Fingerprint, Group, PeerName, TopicId, TopicName};
 use crate::wire::index::Assignment;
 
@@ -41,7 +42,7 @@ impl Directory {
             return (Vec::new(), None);
         };
         let mut assignments = Vec::new();
-        if self.peers[number as usize].hosted == 0 {
+        if self.peers[number as usize].copies == 0 {
             return (assignments, None);
         }
         let until = self
@@ -52,32 +53,56 @@ impl Directory {
             if self
                 .topics
                 .get(slot)
-                .is_none_or(|packed| packed.host != number)
+                .is_none_or(|packed| !self.keeps(packed, number))
             {
                 continue;
             }
             if assignments.len() == limit {
                 return (assignments, Some(slot));
             }
-            assignments.push(self.assignment_of(slot));
+            assignments.push(self.assignment_of(slot, number));
         }
         (assignments, (until < self.topics.end()).then_some(until))
     }
 
-    /// The assignment of a topic to its host, while it is its host.
-    pub(crate) fn assignment(&self, host: Fingerprint, topic: TopicId) -> Option<Assignment> {
+    /// What a peer is told of a topic, while it keeps a copy.
+    pub(crate) fn assignment(&self, peer: Fingerprint, topic: TopicId) -> Option<Assignment> {
         let slot = self.topics.find_id(topic)?;
-        let number = self.topics.packed(slot).host;
-        (*self.keys.get(number) == host).then(|| self.assignment_of(slot))
+        let number = self.keys.find(&peer)?;
+        self.keeps(self.topics.packed(slot), number)
+            .then(|| self.assignment_of(slot, number))
     }
 
-    fn assignment_of(&self, slot: Slot) -> Assignment {
+    fn keeps(&self, packed: &Packed, number: u32) -> bool {
+        let replicas = &self.copies.get(packed.copies).replicas;
+        replicas.contains(PeerNo(number))
+    }
+
+    /// Only a host that is in the in-sync set may act as one.
+    fn assignment_of(&self, slot: Slot, number: u32) -> Assignment {
+        let record = self.record_of(slot);
+        let copies = record.copies();
+        let TopicRecord {
+            topic,
+            name,
+            settings,
+            ..
+        } = record;
         let packed = self.topics.packed(slot);
-        Assignment::Host {
-            topic: packed.topic,
-            name: self.name_of(slot),
-            settings: *self.settings.get(packed.settings),
-            copies: self.copies_of(packed),
+        let in_sync = &self.copies.get(packed.copies).in_sync;
+        match packed.host == number && in_sync.contains(PeerNo(number)) {
+            true => Assignment::Host {
+                topic,
+                name,
+                settings,
+                copies,
+            },
+            false => Assignment::Replicate {
+                topic,
+                name,
+                settings,
+                copies,
+            },
         }
     }
 
@@ -118,14 +143,15 @@ impl Directory {
             .collect()
     }
 
-    /// All topics of a host. Looks at every topic: for departures, not for requests.
-    pub fn hosted(&self, host: Fingerprint) -> Vec<TopicRecord> {
-        self.matching(host, |hosted, _| hosted)
+    /// All topics of which a key keeps a copy, or is to get one. Looks at every topic: for departures,
+    /// not for requests.
+    pub fn kept(&self, key: Fingerprint) -> Vec<TopicRecord> {
+        self.matching(key, |kept, _| kept)
     }
 
-    /// All topics that a key hosts or owns. Looks at every topic.
-    pub fn hosted_or_owned(&self, key: Fingerprint) -> Vec<TopicRecord> {
-        self.matching(key, |hosted, owned| hosted || owned)
+    /// All topics of which a key keeps a copy, or which it owns. Looks at every topic.
+    pub fn kept_or_owned(&self, key: Fingerprint) -> Vec<TopicRecord> {
+        self.matching(key, |kept, owned| kept || owned)
     }
 
     fn matching(&self, key: Fingerprint, wanted: fn(bool, bool) -> bool) -> Vec<TopicRecord> {
@@ -134,7 +160,7 @@ impl Directory {
         };
         let slots = self.topics.iter_from(0);
         slots
-            .filter(|(_, packed)| wanted(packed.host == number, packed.owner == number))
+            .filter(|(_, packed)| wanted(self.keeps(packed, number), packed.owner == number))
             .map(|(slot, _)| self.record_of(slot))
             .collect()
     }

@@ -12,7 +12,13 @@ pub(super) struct PeerSlot {
     pub(super) record: Option<PeerRecord>,
     pub(super) waiting: Option<WaitingRecord>,
     pub(super) live: bool,
+    /// It keeps copies of topics that others host, if asked. Volatile.
+    pub(super) willing: bool,
+    /// It gives its topics to others and gets no new ones. Volatile.
+    pub(super) leaving: bool,
     pub(super) hosted: u32,
+    /// Topics of which it keeps a copy or is to get one, hosted ones included.
+    pub(super) copies: u32,
     pub(super) owned: u32,
     pub(super) subscriptions: u32,
     pub(super) notices: VecDeque<Notice>,
@@ -50,6 +56,7 @@ impl PeerSlot {
         self.record.is_none()
             && self.waiting.is_none()
             && self.hosted == 0
+            && self.copies == 0
             && self.owned == 0
             && self.subscriptions == 0
             && self.notices.is_empty()

@@ -5,7 +5,6 @@ use hashbrown::HashMap;
 use super::{Directory, Packed, Slot};
 use crate::index::record::{Counters, PeerRecord, TopicRecord, WaitingRecord};
 use crate::types::{Epoch, Fingerprint, Group, PeerName, TopicId, TopicName, UnixMicros};
-use crate::wire::index::copies::{Copies, CopiesPhase};
 use crate::wire::index::{CompactRoute, HostAddress, Notice, Route, Routes};
 
 impl Directory {
@@ -81,6 +80,7 @@ impl Directory {
     pub(super) fn record_of(&self, slot: Slot) -> TopicRecord {
         let packed = self.topics.packed(slot);
         let key = |number: u32| *self.keys.get(number);
+        let copies = self.copies.get(packed.copies);
         TopicRecord {
             name: self.name_of(slot),
             topic: packed.topic,
@@ -88,31 +88,12 @@ impl Directory {
             owner: key(packed.owner),
             host: key(packed.host),
             grant: packed.grant,
-            in_sync: self
-                .in_sync
-                .get(packed.in_sync)
-                .iter()
-                .map(|&n| key(n))
-                .collect(),
+            in_sync: self.keys_of(copies.in_sync),
+            replicas: self.keys_of(copies.replicas),
             settings: *self.settings.get(packed.settings),
-            state: packed.state,
+            state: self.state_of(packed),
             lineage: packed.lineage,
             created: packed.created,
-        }
-    }
-
-    /// A topic's record as far as it concerns its copies.
-    pub(super) fn copies_of(&self, packed: &Packed) -> Copies {
-        let in_sync = self.in_sync.get(packed.in_sync).iter();
-        let in_sync: Vec<_> = in_sync.map(|&number| *self.keys.get(number)).collect();
-        Copies {
-            host: *self.keys.get(packed.host),
-            grant: packed.grant,
-            version: packed.version,
-            replicas: in_sync.clone(),
-            in_sync,
-            phase: CopiesPhase::Serving,
-            lineage: packed.lineage,
         }
     }
 

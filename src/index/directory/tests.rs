@@ -22,6 +22,7 @@ fn record(n: u32, host: u8) -> TopicRecord {
         host: key(host),
         grant: 1,
         in_sync: vec![key(host), key(9)],
+        replicas: vec![key(host), key(9), key(10)],
         settings: TopicSettings {
             retain_bytes: Some(u64::from(n % 3)),
             ..TopicSettings::default()

@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::arena::{NameArena, NameAt};
-use crate::index::record::TopicState;
+use super::copies::PackedPhase;
 use crate::limits;
 use crate::types::{TopicId, UnixMicros, Version};
 
@@ -30,11 +30,12 @@ pub(super) struct Packed {
     pub(super) created: UnixMicros,
     pub(super) owner: u32,
     pub(super) host: u32,
-    pub(super) in_sync: u32,
+    /// The number of a [`super::copies::CopySet`].
+    pub(super) copies: u32,
     pub(super) settings: u32,
     pub(super) grant: u32,
     pub(super) lineage: u32,
-    pub(super) state: TopicState,
+    pub(super) phase: PackedPhase,
     /// Never 0, so that an empty slot costs no byte of its own.
     name_len: NonZeroU8,
     name_at: NameAt,
@@ -50,11 +51,12 @@ pub(super) struct Parts {
     pub(super) created: UnixMicros,
     pub(super) owner: u32,
     pub(super) host: u32,
-    pub(super) in_sync: u32,
+    /// The number of a [`super::copies::CopySet`].
+    pub(super) copies: u32,
     pub(super) settings: u32,
     pub(super) grant: u32,
     pub(super) lineage: u32,
-    pub(super) state: TopicState,
+    pub(super) phase: PackedPhase,
 }
 
 #[derive(Debug)]
@@ -306,11 +308,11 @@ impl Packed {
             created: parts.created,
             owner: parts.owner,
             host: parts.host,
-            in_sync: parts.in_sync,
+            copies: parts.copies,
             settings: parts.settings,
             grant: parts.grant,
             lineage: parts.lineage,
-            state: parts.state,
+            phase: parts.phase,
             name_len,
             name_at,
         }

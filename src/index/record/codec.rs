@@ -14,8 +14,10 @@ use crate::types::{
 };
 use crate::wire::index::{Notice, TopicMetadata};
 
-/// The form byte of everything that this version writes.
+/// The form byte of everything that this version writes, but topics.
 const FORM: u8 = 1;
+/// The form byte of topics: form 1 knew no copies but the host's.
+const TOPIC_FORM: u8 = 2;
 /// Key of the counters in [`Table::Meta`].
 const COUNTERS: &[u8] = b"counters";
 
@@ -82,7 +84,9 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Written by a newer program.
-    #[error("a record of table {table} has form {found}; this program knows form {FORM}")]
+    #[error(
+        "a record of table {table} has form {found}, which this program does not know; use the version of waypost that wrote it"
+    )]
     Form {
         /// The table.
         table: &'static str,
@@ -136,6 +140,21 @@ struct WaitingV1 {
 }
 
 #[derive(Serialize, Deserialize)]
+struct TopicV2 {
+    topic: TopicId,
+    owner: Fingerprint,
+    host: Fingerprint,
+    grant: u32,
+    in_sync: Vec<Fingerprint>,
+    /// Those that are not in the in-sync set.
+    others: Vec<Fingerprint>,
+    settings: TopicSettings,
+    state: TopicState,
+    lineage: u32,
+    created: UnixMicros,
+}
+
+#[derive(Deserialize)]
 struct TopicV1 {
     topic: TopicId,
     owner: Fingerprint,
@@ -170,9 +189,9 @@ fn plain(body: &impl Serialize) -> Vec<u8> {
     extend(vec![FORM], body)
 }
 
-fn versioned(version: Version, body: &impl Serialize) -> Vec<u8> {
+fn versioned(form: u8, version: Version, body: &impl Serialize) -> Vec<u8> {
     let mut value = Vec::with_capacity(160);
-    value.push(FORM);
+    value.push(form);
     value.extend_from_slice(&version.to_le_bytes());
     extend(value, body)
 }
@@ -221,7 +240,7 @@ impl Change {
             Change::PutPeer(peer) => (
                 Table::Peers,
                 peer.name.as_str().into(),
-                Some(versioned(peer.version, &PeerV1::from(peer))),
+                Some(versioned(FORM, peer.version, &PeerV1::from(peer))),
             ),
             Change::DeletePeer { name } => (Table::Peers, name.as_str().into(), None),
             Change::PutWaiting(waiting) => (
@@ -237,7 +256,7 @@ impl Change {
             Change::PutTopic(topic) => (
                 Table::Topics,
                 topic.name.as_str().into(),
-                Some(versioned(topic.version, &TopicV1::from(topic))),
+                Some(versioned(TOPIC_FORM, topic.version, &TopicV2::from(topic))),
             ),
             Change::DeleteTopic { name, .. } => (Table::Topics, name.as_str().into(), None),
             Change::PutSubscription(subscription) => (
@@ -315,7 +334,7 @@ impl Change {
                 })
             }
             Table::Topics => {
-                let (version, body): (_, TopicV1) = read_versioned(table, value)?;
+                let (version, body) = read_topic(value)?;
                 let name = text(key).and_then(|t| TopicName::new(t).ok());
                 Change::PutTopic(body.into_record(name.ok_or_else(bad_key)?, version))
             }
@@ -380,10 +399,30 @@ fn read_versioned<T: DeserializeOwned>(
     value: &[u8],
 ) -> Result<(Version, T), RecordError> {
     let rest = check_form(table, value)?;
+    let (version, body) = split_version(table, rest)?;
+    Ok((version, decode(table, body)?))
+}
+
+fn split_version(table: Table, rest: &[u8]) -> Result<(Version, &[u8]), RecordError> {
     let (version, body) = rest.split_first_chunk().ok_or(RecordError::Cut {
         table: table.name(),
     })?;
-    Ok((Version::from_le_bytes(*version), decode(table, body)?))
+    Ok((Version::from_le_bytes(*version), body))
+}
+
+/// A topic in either form.
+fn read_topic(value: &[u8]) -> Result<(Version, TopicV2), RecordError> {
+    let table = Table::Topics;
+    match value.split_first() {
+        Some((&TOPIC_FORM, rest)) => {
+            let (version, body) = split_version(table, rest)?;
+            Ok((version, decode(table, body)?))
+        }
+        _ => {
+            let (version, body): (_, TopicV1) = read_versioned(table, value)?;
+            Ok((version, body.into()))
+        }
+    }
 }
 
 impl From<&PeerRecord> for PeerV1 {
@@ -422,14 +461,15 @@ impl PeerV1 {
     }
 }
 
-impl From<&TopicRecord> for TopicV1 {
-    fn from(topic: &TopicRecord) -> Self {
-        TopicV1 {
+impl From<TopicV1> for TopicV2 {
+    fn from(topic: TopicV1) -> Self {
+        TopicV2 {
             topic: topic.topic,
             owner: topic.owner,
             host: topic.host,
             grant: topic.grant,
-            in_sync: topic.in_sync.clone(),
+            in_sync: topic.in_sync,
+            others: Vec::new(),
             settings: topic.settings,
             state: topic.state,
             lineage: topic.lineage,
@@ -438,8 +478,31 @@ impl From<&TopicRecord> for TopicV1 {
     }
 }
 
-impl TopicV1 {
+impl From<&TopicRecord> for TopicV2 {
+    fn from(topic: &TopicRecord) -> Self {
+        let others = topic.replicas.iter().copied();
+        TopicV2 {
+            topic: topic.topic,
+            owner: topic.owner,
+            host: topic.host,
+            grant: topic.grant,
+            in_sync: topic.in_sync.clone(),
+            others: others
+                .filter(|peer| !topic.in_sync.contains(peer))
+                .collect(),
+            settings: topic.settings,
+            state: topic.state,
+            lineage: topic.lineage,
+            created: topic.created,
+        }
+    }
+}
+
+impl TopicV2 {
     fn into_record(self, name: TopicName, version: Version) -> TopicRecord {
+        let mut replicas = self.others;
+        replicas.extend(&self.in_sync);
+        replicas.sort_unstable();
         TopicRecord {
             name,
             version,
@@ -448,6 +511,7 @@ impl TopicV1 {
             host: self.host,
             grant: self.grant,
             in_sync: self.in_sync,
+            replicas,
             settings: self.settings,
             state: self.state,
             lineage: self.lineage,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot, watch};
 
+use super::copies::Copies;
 use crate::clock;
 use crate::index::assign::{Difference, Feed};
 use crate::index::decide::Effect;
@@ -88,13 +90,19 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Hub {
     directory: Arc<RwLock<Directory>>,
+    pub(super) copies: Copies,
     state: Mutex<State>,
 }
 
 impl Hub {
-    pub(super) fn new(directory: Arc<RwLock<Directory>>, leases: Leases) -> Self {
+    pub(super) fn new(
+        directory: Arc<RwLock<Directory>>,
+        leases: Leases,
+        repair_after: Duration,
+    ) -> Self {
         Hub {
             directory,
+            copies: Copies::new(repair_after),
             state: Mutex::new(State {
                 sessions: Sessions::new(leases, clock::mono_now()),
                 links: HashMap::new(),
@@ -117,13 +125,21 @@ impl Hub {
             Effect::Erase { host, topics } => {
                 self.push(host, topics.into_iter().map(Difference::Erase));
             }
-            Effect::TopicGone { topic, why } => self.settle([(topic, Some(why))]),
+            Effect::TopicGone { topic, why } => {
+                self.copies.look_at(&self.directory, vec![topic]);
+                self.settle([(topic, Some(why))]);
+            }
             Effect::SessionOpened {
                 peer,
                 session,
                 boot,
+                keeps_copies,
             } => {
                 let mut state = self.state.lock();
+                let mut directory = self.directory.write();
+                directory.set_willing(peer, keeps_copies);
+                directory.set_leaving(peer, false);
+                drop(directory);
                 state.links.insert(session, Link::new(peer));
                 let effects = state
                     .sessions
@@ -139,6 +155,9 @@ impl Hub {
                 let effects = state.sessions.end(peer, end);
                 self.apply(&mut state, effects);
             }
+            Effect::Leaving { peer } => self.directory.write().set_leaving(peer, true),
+            Effect::LookAtCopies { topics } => self.copies.look_at(&self.directory, topics),
+            Effect::RepairLater { topics } => self.copies.put_off(topics),
             Effect::Log(what) => log::happened(&what),
         }
     }
@@ -162,9 +181,13 @@ impl Hub {
         let mut away = Vec::new();
         for effect in effects {
             match effect {
-                SessionEffect::Live(peer) => _ = self.directory.write().set_live(peer, true),
+                SessionEffect::Live(peer) => {
+                    self.directory.write().set_live(peer, true);
+                    self.copies.came(peer);
+                }
                 SessionEffect::Away(peer) => {
                     self.directory.write().set_live(peer, false);
+                    self.copies.went(peer);
                     away.push(peer);
                 }
                 SessionEffect::End(id, end) => {
@@ -213,7 +236,6 @@ impl Hub {
         self.apply(&mut state, effects)
     }
 
-    /// The index stops: all sessions end, and those that are about to open end at once.
     /// The peer of a session has stopped in order; answers it, if the session was still its own.
     pub(super) fn leave(&self, id: SessionId) -> Vec<Fingerprint> {
         let mut state = self.state.lock();
@@ -221,7 +243,10 @@ impl Hub {
         self.apply(&mut state, effects)
     }
 
+    /// The index stops: all sessions end, and those that are about to open end at once.
     pub(super) fn stop(&self) {
+        // Sessions that end now say nothing of the peers.
+        self.directory.write().set_doubt(true);
         let mut state = self.state.lock();
         state.stopping = true;
         let effects = state.sessions.end_all(SessionEnd::ShuttingDown);

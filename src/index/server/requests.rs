@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use super::service::{Conn, Index};
+use super::streams::no_session;
 use crate::clock;
 use crate::index::decide::{Answer, Caller, Event, peer_not_found, topic_not_found};
+use crate::index::directory::Tally;
 use crate::index::listing;
 use crate::index::store::StoreError;
 use crate::index::waiters::Verdict;
 use crate::types::TopicId;
+use crate::wire::index::copies::{
+    AlterInSync, AlteredInSync, HandOver, HandedOver, LeaveInSync, LeftInSync, MoveTopic,
+    MovingTopic,
+};
 use crate::wire::index::{
     ClearNotices, CreateOutcome, CreateTopics, CreatedTopics, DeleteTopic, DeletedTopic,
     Deregister, Deregistered, Forget, Forgotten, IndexStatusReply, ListPeers, ListSubscriptions,
@@ -268,6 +274,7 @@ impl Index {
         let event = Event::Deregister {
             caller,
             delete_hosted: request.delete_hosted,
+            discard: request.discard,
         };
         match self.decide(event).await? {
             Answer::Deregistered(reply) => Ok(reply),
@@ -291,7 +298,62 @@ impl Index {
         }
     }
 
+    pub(super) async fn alter(
+        &self,
+        caller: Caller,
+        request: AlterInSync,
+    ) -> Result<AlteredInSync, ErrorReply> {
+        match self.decide(Event::AlterInSync { caller, request }).await? {
+            Answer::Altered(reply) => Ok(reply),
+            other => Err(odd_answer(other)),
+        }
+    }
+
+    pub(super) async fn hand_over(
+        &self,
+        caller: Caller,
+        request: HandOver,
+    ) -> Result<HandedOver, ErrorReply> {
+        match self.decide(Event::HandOver { caller, request }).await? {
+            Answer::HandedOver(reply) => Ok(reply),
+            other => Err(odd_answer(other)),
+        }
+    }
+
+    pub(super) async fn move_topic(
+        &self,
+        caller: Caller,
+        request: MoveTopic,
+    ) -> Result<MovingTopic, ErrorReply> {
+        let MoveTopic { name, to } = request;
+        match self.decide(Event::MoveTopic { caller, name, to }).await? {
+            Answer::Moving(reply) => Ok(reply),
+            other => Err(odd_answer(other)),
+        }
+    }
+
+    /// Of the session that stands only: a word of an earlier one may speak of another copy.
+    pub(super) async fn leave_in_sync(
+        &self,
+        caller: Caller,
+        request: &LeaveInSync,
+    ) -> Result<LeftInSync, ErrorReply> {
+        if self.hub.link(request.session, caller.key).is_none() {
+            return Err(no_session());
+        }
+        let topic = request.topic;
+        match self.decide(Event::LeaveInSync { caller, topic }).await? {
+            Answer::LeftInSync(reply) => Ok(reply),
+            other => Err(odd_answer(other)),
+        }
+    }
+
     pub(super) fn status(&self) -> IndexStatusReply {
+        let mut tally = Tally::default();
+        let mut from = Some(0);
+        while let Some(slot) = from {
+            from = self.directory.read().tally_from(slot, &mut tally);
+        }
         let directory = self.directory.read();
         IndexStatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -300,6 +362,9 @@ impl Index {
             live: directory.live_count() as u64,
             topics: directory.topic_count() as u64,
             subscriptions: directory.subscription_count() as u64,
+            under_replicated: tally.under_replicated,
+            offline: tally.offline,
+            behind: 0,
         }
     }
 }

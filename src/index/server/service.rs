@@ -18,7 +18,7 @@ use crate::index::store::Store;
 use crate::transport::{CallError, Connection, Identity, RequestStream, Service};
 use crate::types::UnixMicros;
 use crate::wire::index::IndexRequest;
-use crate::wire::{ErrorCode, ErrorReply, WireRequest};
+use crate::wire::{ErrorReply, WireRequest};
 
 /// A running index, shared by all its streams.
 pub(super) struct Index {
@@ -147,12 +147,11 @@ impl Index {
             R::SessionReports(request) => {
                 streams::reports(self, caller.key, request.session, stream).await;
             }
-            R::AlterInSync(_) | R::HandOver(_) | R::MoveTopic(_) | R::LeaveInSync(_) => {
-                let why = ErrorReply::new(
-                    ErrorCode::Unsupported,
-                    "this index does not manage copies yet",
-                );
-                stream.reply_error(&why).await;
+            R::AlterInSync(request) => answer(stream, self.alter(caller, request).await).await,
+            R::HandOver(request) => answer(stream, self.hand_over(caller, request).await).await,
+            R::MoveTopic(request) => answer(stream, self.move_topic(caller, request).await).await,
+            R::LeaveInSync(request) => {
+                answer(stream, self.leave_in_sync(caller, &request).await).await;
             }
         }
     }

@@ -111,6 +111,7 @@ async fn open(
         incarnation: request.incarnation,
         addresses: advertised(&request.addresses, conn.remote)?,
         program: request.version,
+        keeps_copies: request.keeps_copies,
     };
     let leases = index.hub.leases();
     match index.decide(event).await? {
@@ -175,7 +176,7 @@ fn ended_at_once() -> ErrorReply {
     )
 }
 
-fn no_session() -> ErrorReply {
+pub(super) fn no_session() -> ErrorReply {
     ErrorReply::new(ErrorCode::Fenced, "this session is over; open another one")
 }
 

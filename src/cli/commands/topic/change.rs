@@ -156,11 +156,11 @@ pub(super) async fn set(ctx: &Context, args: SetArgs) -> Result<(), CliError> {
             "min_in_sync": settings.min_in_sync,
         });
         ctx.output.value(&value, || {
-            format!(
-                "Topic '{name}' keeps {}, in {}.",
-                super::look::retention(&settings),
-                super::look::copies(&settings)
-            )
+            let mut kept = super::look::retention(&settings);
+            if !args.copies.is_empty() {
+                kept = format!("{kept}, in {}", super::look::copies(&settings));
+            }
+            format!("Topic '{name}' keeps {kept}.")
         })
     })
     .await

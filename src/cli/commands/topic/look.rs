@@ -166,6 +166,7 @@ struct Shown {
     version: u64,
     addresses: Vec<String>,
     in_sync: Vec<PeerName>,
+    copies: Vec<PeerName>,
     subscribers: Vec<PeerName>,
     subscriber_count: u32,
     #[serde(skip)]
@@ -180,6 +181,7 @@ impl From<ShownTopic> for Shown {
             version: shown.info.version,
             addresses: addresses.iter().map(ToString::to_string).collect(),
             in_sync: shown.in_sync,
+            copies: shown.replicas,
             subscribers: shown.subscribers,
             subscriber_count: shown.subscriber_count,
             keeps: retention(&shown.info.settings),

@@ -199,10 +199,16 @@ impl Model {
                 self.peers.contains_key(&key)
             }
             Op::Deregister { key, confirmed } => {
-                if !self.peers.contains_key(&key) || !confirmed {
+                let hosts = self.topics.values().any(|topic| topic.host == key);
+                if !self.peers.contains_key(&key) || hosts && !confirmed {
                     return false;
                 }
                 self.remove_hosted(key);
+                // What it owns elsewhere is its host's from now on.
+                for topic in self.topics.values_mut().filter(|topic| topic.owner == key) {
+                    topic.owner = topic.host;
+                    topic.version += 1;
+                }
                 self.peers.remove(&key);
                 true
             }
@@ -407,7 +413,8 @@ fn event(op: &Op, model: &Model, id_number: u8) -> Event {
                 .count() as u32;
             Event::Deregister {
                 caller: caller(key),
-                delete_hosted: if confirmed { hosted } else { 99 },
+                delete_hosted: if confirmed { hosted } else { 0 },
+                discard: false,
             }
         }
         Op::Forget { name, keep } => Event::Forget {

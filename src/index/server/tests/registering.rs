@@ -60,9 +60,15 @@ fn a_stranger_may_only_register() {
             code(call(&connection, &lookup("T1")).await),
             ErrorCode::TopicNotFound
         );
-        call(&connection, &Deregister { delete_hosted: 0 })
-            .await
-            .unwrap();
+        call(
+            &connection,
+            &Deregister {
+                delete_hosted: 0,
+                discard: false,
+            },
+        )
+        .await
+        .unwrap();
         assert_eq!(
             code(call(&connection, &lookup("T1")).await),
             ErrorCode::NotRegistered

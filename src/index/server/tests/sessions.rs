@@ -88,15 +88,27 @@ fn deregistering_needs_the_right_count_and_ends_the_session() {
         host.create(&["a", "b"]).await;
         let (_, reader) = index.peer("2").await;
         call(&reader, &subscribe("a")).await.unwrap();
-        let refused = call(&host.connection, &Deregister { delete_hosted: 1 })
-            .await
-            .unwrap_err();
+        let refused = call(
+            &host.connection,
+            &Deregister {
+                delete_hosted: 1,
+                discard: false,
+            },
+        )
+        .await
+        .unwrap_err();
         assert_eq!(refused.code(), ErrorCode::NeedsConfirmation);
         assert!(refused.detail.contains("hosts 2 topics"), "{refused}");
         let connection = host.connection.clone();
-        let gone = call(&connection, &Deregister { delete_hosted: 2 })
-            .await
-            .unwrap();
+        let gone = call(
+            &connection,
+            &Deregister {
+                delete_hosted: 2,
+                discard: false,
+            },
+        )
+        .await
+        .unwrap();
         assert_eq!(gone.deleted, 2);
         assert_eq!(host.ended().await, SessionEnd::Deregistered);
         let mine = call(&reader, &my_subscriptions()).await.unwrap();
