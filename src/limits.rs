@@ -301,6 +301,11 @@ pub const ASKS_IN_FLIGHT: usize = 256;
 /// How long a host waits for the index's answer to a wish for another in-sync set, after which the
 /// outcome counts as unknown.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Frames of hosts that wait for the journal, beside one in the hands of each host's link: what is
+/// written next is there when the journal has room, and no more.
+pub const HOST_FRAMES_WAITING: usize = 4;
+/// Topics by whose names a host is looked for at one try; any of them leads there, unless it has just moved.
+pub const NAMES_TRIED: usize = 3;
 /// How long a host waits before it tells again that a topic can be taken over.
 pub const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// Frames of assignments that wait for the one before.
