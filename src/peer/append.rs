@@ -303,7 +303,8 @@ impl Replies<'_> {
             return;
         }
         self.told.insert(topic, Arc::clone(durable_on));
-        let peers = self.host.replication.peers.names(durable_on);
+        let mut peers = self.host.replication.peers.names(durable_on);
+        peers.sort();
         self.sender.buffer(&Members { ticket, peers });
     }
 }

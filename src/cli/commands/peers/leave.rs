@@ -142,12 +142,15 @@ fn confirm(name: &PeerName, loss: &Loss) -> Result<(), CliError> {
     Err(
         CliError::new(ErrorCode::NeedsConfirmation.text(), Exit::Usage, message)
             .detail(
-                if loss.deleted() == 0 {
+                if loss.deleted() == 0 && loss.topics > 0 {
                     "would move"
                 } else {
                     "would go"
                 },
-                loss.words(),
+                match loss.topics {
+                    0 => "its name and subscriptions".to_owned(),
+                    _ => loss.words(),
+                },
             )
             .help("look at what would become of them, then repeat with --yes"),
     )
