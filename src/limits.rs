@@ -66,6 +66,9 @@ pub const PUBLISH_BUFFER_BYTES: usize = 256 << 20;
 /// whether it is still the host, and the same process: a killed host's connection looks alive for
 /// [`IDLE_TIMEOUT`].
 pub const SILENCE_BEFORE_PROBE: Duration = Duration::from_secs(1);
+/// A follower whose host stays silent asks again after twice as long, but at most this: a host that was
+/// killed while nothing came is left within seconds, and an idle stream costs the index next to nothing.
+pub const SILENCE_BETWEEN_PROBES: Duration = Duration::from_secs(4);
 
 /// How long a host may take to open an append stream, after which the connection is not used again:
 /// one round trip, unless the connection is dead and nobody knows yet.
@@ -298,6 +301,11 @@ pub const ASKS_IN_FLIGHT: usize = 256;
 /// How long a host waits for the index's answer to a wish for another in-sync set, after which the
 /// outcome counts as unknown.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Frames of hosts that wait for the journal, beside one in the hands of each host's link: what is
+/// written next is there when the journal has room, and no more.
+pub const HOST_FRAMES_WAITING: usize = 4;
+/// Topics by whose names a host is looked for at one try; any of them leads there, unless it has just moved.
+pub const NAMES_TRIED: usize = 3;
 /// How long a host waits before it tells again that a topic can be taken over.
 pub const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// Frames of assignments that wait for the one before.
@@ -373,6 +381,8 @@ const _: () = {
     assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);
     assert!(METADATA_REQUEST_BYTES <= METADATA_REPLY_BYTES);
     assert!(FRAME_BYTES > BATCH_BYTES);
+    // One command to the journal writes what one frame brings; a run of sequences takes 40 bytes.
+    assert!(RANGES_PER_FRAME * 40 + 64 <= BATCH_BYTES);
     assert!(FRAME_BYTES <= STREAM_WINDOW_BYTES as usize);
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
     assert!(CREATE_WAIT.as_millis() * 2 <= REPLY_TIMEOUT.as_millis());

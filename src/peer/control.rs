@@ -205,6 +205,7 @@ impl Control {
             }))
             .map_err(broken)?;
         self.make_durable(opened.incarnation).await?;
+        self.state.set_session(opened.session);
         tracing::info!(
             peer = %self.name, incarnation = opened.incarnation, addresses = ?opened.advertised,
             "session with the index at {} is open", self.link.address()

@@ -19,7 +19,8 @@ use crate::transport::{
     self, CallError, Connection, FrameReceiver, FrameSender, RequestStream, Service,
 };
 use crate::types::{
-    BootId, Epoch, Fingerprint, Incarnation, MonoNs, Offset, PeerName, TopicId, UnixMicros,
+    BootId, Epoch, Fingerprint, Incarnation, MonoNs, Offset, PeerName, SessionId, TopicId,
+    UnixMicros,
 };
 use crate::wire::peer::{PeerRequest, PeerStatusReply, Present};
 use crate::wire::{ErrorCode, ErrorReply, Frame, Message, WireRequest};
@@ -44,6 +45,7 @@ pub(super) struct Host {
 pub(super) struct HostState {
     incarnation: AtomicU32,
     lease_until: AtomicU64,
+    session: Mutex<Option<SessionId>>,
 }
 
 impl HostState {
@@ -53,6 +55,15 @@ impl HostState {
 
     pub(super) fn incarnation(&self) -> Incarnation {
         self.incarnation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_session(&self, session: SessionId) {
+        *self.session.lock() = Some(session);
+    }
+
+    /// The last session with the index, which may have ended.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        *self.session.lock()
     }
 
     /// Until when the index counts this peer as alive; `None`: no session.

@@ -34,6 +34,8 @@ pub(in crate::peer) mod records;
 pub(in crate::peer) mod roles;
 pub(in crate::peer) mod serving;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub(in crate::peer) mod thread;
 
 use std::sync::atomic::{AtomicBool, Ordering};

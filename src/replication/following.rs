@@ -98,6 +98,16 @@ impl Following {
         Some((followed.host, followed.grant))
     }
 
+    /// The topic on a slot of a host's stream.
+    pub fn topic_on(&self, host: PeerNo, slot: SlotNo) -> Option<TopicId> {
+        self.slot_topic(host, slot)
+    }
+
+    /// Whether the topic waits for [`Following::left`].
+    pub fn is_leaving(&self, id: TopicId) -> bool {
+        self.topic(id).is_some_and(ReplicaTopic::is_leaving)
+    }
+
     /// The topic's slot on its host's stream.
     pub fn slot_of(&self, id: TopicId) -> Option<SlotNo> {
         self.topics.get(&id)?.slot

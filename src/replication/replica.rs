@@ -159,6 +159,11 @@ impl ReplicaTopic {
         }
     }
 
+    /// Whether it waits for [`ReplicaEvent::Left`].
+    pub fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving
+    }
+
     /// Takes an event in; answers what to do.
     pub fn handle(&mut self, rules: Rules, event: ReplicaEvent) -> Vec<ReplicaEffect> {
         let before = self.known;

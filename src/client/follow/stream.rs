@@ -1,4 +1,10 @@
 //! The follow stream to one host: frames up and down, nothing decided here.
+//!
+//! A host that was killed looks alive until QUIC gives its connection up. So while nothing comes, the index
+//! is asked now and then whether the host is still the host; if not, the stream counts as lost.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -9,7 +15,7 @@ use crate::client::pull::split_batches;
 use crate::limits;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
 use crate::types::{Fingerprint, Offset, TopicName};
-use crate::wire::index::HostAddress;
+use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::{Add, Added, Credit, Data, Follow, FollowOpened, Remove, SlotEnded};
 use crate::wire::{DecodeError, ErrorReply, Frame, Message};
 
@@ -82,12 +88,35 @@ impl HostStream {
     }
 }
 
+/// Carries frames until either side ends, or the host is not the host any more.
 async fn carry(
+    client: &Client,
+    topic: &TopicName,
+    host: &HostAddress,
+    up: mpsc::Receiver<Up>,
+    down: &mpsc::Sender<Down>,
+) -> Result<(), ClientError> {
+    let heard = AtomicU64::new(0);
+    tokio::select! {
+        carried = carry_on(client, topic, host, up, down, &heard) => carried,
+        after = moved(client, topic, host, &heard) => {
+            client.inner.pool.forget(host.fingerprint);
+            Err(ClientError::TimedOut {
+                doing: format!("following topics at peer {}", host.name),
+                after,
+                last: None,
+            })
+        }
+    }
+}
+
+async fn carry_on(
     client: &Client,
     topic: &TopicName,
     host: &HostAddress,
     mut up: mpsc::Receiver<Up>,
     down: &mpsc::Sender<Down>,
+    heard: &AtomicU64,
 ) -> Result<(), ClientError> {
     let broken =
         |error| ClientError::call(format!("following topics at peer {}", host.name), error);
@@ -95,9 +124,35 @@ async fn carry(
     let (mut sender, mut receiver) = connection.open(&Follow {}).await.map_err(broken)?;
     receiver.set_max(limits::FRAME_BYTES);
     receiver.expect::<FollowOpened>().await.map_err(broken)?;
-    let carried = exchange(&mut sender, &mut receiver, &mut up, down).await;
+    let carried = exchange(&mut sender, &mut receiver, &mut up, down, heard).await;
     sender.finish();
     carried.map_err(broken)
+}
+
+/// Completes when nothing was heard for some time and the index names another host, or another address;
+/// answers that time. `heard` counts what comes.
+async fn moved(
+    client: &Client,
+    topic: &TopicName,
+    host: &HostAddress,
+    heard: &AtomicU64,
+) -> Duration {
+    let mut pause = limits::SILENCE_BEFORE_PROBE;
+    let mut before = heard.load(Ordering::Relaxed);
+    loop {
+        tokio::time::sleep(pause).await;
+        let now = heard.load(Ordering::Relaxed);
+        if now != before {
+            (before, pause) = (now, limits::SILENCE_BEFORE_PROBE);
+            continue;
+        }
+        if let Ok(Route { host: named, .. }) = client.route(topic, true).await
+            && (named.fingerprint, &named.addresses) != (host.fingerprint, &host.addresses)
+        {
+            return pause;
+        }
+        pause = (pause * 2).min(limits::SILENCE_BETWEEN_PROBES);
+    }
 }
 
 /// Carries both directions. While the engine does not take what came down, nothing more is read,
@@ -107,6 +162,7 @@ async fn exchange(
     receiver: &mut FrameReceiver,
     up: &mut mpsc::Receiver<Up>,
     down: &mpsc::Sender<Down>,
+    heard: &AtomicU64,
 ) -> Result<(), CallError> {
     let mut pending: Option<Down> = None;
     loop {
@@ -122,7 +178,10 @@ async fn exchange(
                 _ => return Ok(()),
             },
             frame = receiver.next(), if pending.is_none() => match frame? {
-                Some(frame) => pending = Some(decode(&frame)?),
+                Some(frame) => {
+                    heard.fetch_add(1, Ordering::Relaxed);
+                    pending = Some(decode(&frame)?);
+                }
                 None => {
                     let expected = "the next frame of a follow stream";
                     return Err(DecodeError::Ended { expected }.into());

@@ -1,0 +1,334 @@
+//! A host with a real journal, and a replica that is played by hand.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::following::{Copying, CopyingContext};
+use super::hosted::Settled;
+use super::roles::{Frame, Roles, Taken};
+use super::stream::ReplicaStream;
+use super::{Replication, Tips};
+use crate::client::{Client, ClientOptions};
+use crate::journal::{self, Command, Done, Hooks, Journal, Options, Outcome, PositionKey};
+use crate::peer::host::HostState;
+use crate::peer::reports::Changed;
+use crate::replication::configuration::Altered;
+use crate::replication::host::Join;
+use crate::replication::hosting::{Down, Up};
+use crate::transport::Identity;
+use crate::types::{
+    BootId, Epoch, Fingerprint, Group, Offset, ProducerId, TopicId, TopicSettings, UnixMicros,
+};
+use crate::wire::ErrorCode;
+use crate::wire::batch::{BatchBuilder, Record};
+use crate::wire::index::Assignment;
+use crate::wire::index::copies::{Copies, CopiesPhase};
+
+const TOPIC: TopicId = TopicId([1; 16]);
+const OTHER: Fingerprint = Fingerprint([9; 32]);
+const SLOT: u32 = 1;
+
+struct Peer {
+    _folder: tempfile::TempDir,
+    me: Fingerprint,
+    journal: Journal,
+    replication: Arc<Replication>,
+    roles: mpsc::Sender<Frame>,
+    producer: ProducerId,
+}
+
+fn epoch(grant: u32) -> Epoch {
+    Epoch {
+        grant,
+        incarnation: 1,
+    }
+}
+
+impl Peer {
+    async fn start() -> Peer {
+        let folder = tempfile::tempdir().unwrap();
+        let (identity, _) = Identity::load_or_create(&folder.path().join("certs"), "1").unwrap();
+        let me = identity.fingerprint();
+        let tips = Arc::new(Tips::default());
+        let replication = Replication::new(me, tips, Arc::new(Changed::default()));
+        let replication = Arc::new(replication);
+        let hooks = Hooks {
+            on_commit: {
+                let replication = Arc::clone(&replication);
+                Box::new(move |ends| replication.synced(ends))
+            },
+            ..Hooks::default()
+        };
+        let options = Options {
+            segment_bytes: 1 << 20,
+            extent_bytes: 1 << 16,
+            ..Options::new(folder.path().join("journal"))
+        };
+        let (journal, _) = Journal::open(options, hooks).unwrap();
+        replication.open(journal.clone());
+        let index = "127.0.0.1:1".parse().unwrap();
+        let options = ClientOptions::new(identity, "1".parse().unwrap(), index);
+        let copying = Copying::new(CopyingContext {
+            client: Client::new(options).unwrap(),
+            replication: Arc::clone(&replication),
+            journal: journal.clone(),
+            state: Arc::new(HostState::default()),
+        });
+        let (roles, frames) = mpsc::channel(1);
+        let task = Roles::new(Arc::clone(&replication), journal.clone(), Arc::new(copying));
+        tokio::spawn(task.run(frames));
+        let peer = Peer {
+            _folder: folder,
+            me,
+            journal,
+            replication,
+            roles,
+            producer: ProducerId::of(me, &mut rand::rng()),
+        };
+        let boot = BootId::random(&mut rand::rng());
+        let boot = Command::Boot {
+            incarnation: 1,
+            boot,
+        };
+        assert_eq!(peer.written(boot).await, Outcome::Done);
+        peer
+    }
+
+    async fn written(&self, command: Command) -> Outcome {
+        let (done, outcome) = oneshot::channel();
+        let submitted = self.journal.submit(command, Done::Oneshot(done)).await;
+        submitted.unwrap();
+        outcome.await.unwrap()
+    }
+
+    fn copies(&self, version: u64, in_sync: &[Fingerprint], replicas: &[Fingerprint]) -> Copies {
+        Copies {
+            host: self.me,
+            grant: 1,
+            version,
+            in_sync: in_sync.to_vec(),
+            replicas: replicas.to_vec(),
+            phase: CopiesPhase::Serving,
+            lineage: 0,
+        }
+    }
+
+    fn host(&self, copies: Copies) -> Assignment {
+        Assignment::Host {
+            topic: TOPIC,
+            name: "T1".parse().unwrap(),
+            settings: TopicSettings::default(),
+            copies,
+        }
+    }
+
+    async fn assign(&self, assignments: Vec<Assignment>) -> Taken {
+        let (done, taken) = oneshot::channel();
+        let frame = Frame {
+            assignments,
+            full_list_ends: true,
+            incarnation: 1,
+            done,
+        };
+        self.roles.send(frame).await.ok().unwrap();
+        taken.await.unwrap().unwrap()
+    }
+
+    /// One message, durable here.
+    async fn append(&self, sequence: u64, epoch: Epoch) -> journal::Appended {
+        let mut builder = BatchBuilder::new();
+        builder.push(&Record {
+            key: None,
+            headers: vec![],
+            body: b"body",
+        });
+        let command = Command::Append {
+            topic: TOPIC,
+            epoch,
+            batch: builder.seal(TOPIC, self.producer, sequence, UnixMicros(1)),
+        };
+        match self.written(command).await {
+            Outcome::Appended(appended) => appended,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A stream of the other peer that has joined and has everything.
+    async fn joined(&self) -> Arc<ReplicaStream> {
+        let other = self.replication.peers.number(OTHER);
+        let stream = self.replication.stream_opened(other, 4);
+        let join = Join {
+            known: Epoch::default(),
+            last: None,
+            end: Offset::FIRST,
+        };
+        let join = Up::Join(SLOT, TOPIC, join);
+        self.replication.stream_frame(other, &stream, join);
+        let answered = stream.wait().await.unwrap();
+        assert!(matches!(answered.frames[..], [Down::Joined(SLOT, _)]));
+        stream
+    }
+
+    fn acked(&self, stream: &Arc<ReplicaStream>, end: Offset, revision: u64) {
+        let other = self.replication.peers.number(OTHER);
+        let acks = Up::Acks(vec![(SLOT, end, revision)]);
+        self.replication.stream_frame(other, stream, acks);
+    }
+
+    /// Both peers are in sync.
+    async fn in_sync(&self) -> Arc<ReplicaStream> {
+        let both = [self.me, OTHER];
+        let alone = self.copies(1, &[self.me], &both);
+        assert_eq!(self.assign(vec![self.host(alone)]).await, Taken::default());
+        let stream = self.joined().await;
+        let end = self.journal.topic(TOPIC).unwrap().end;
+        self.acked(&stream, end, 1);
+        let record = self.copies(2, &both, &both);
+        let record = super::records::configuration(&self.replication.peers, &record).unwrap();
+        self.replication.altered(TOPIC, Altered::Applied(record));
+        stream
+    }
+}
+
+#[tokio::test]
+async fn the_only_copy_is_answered_at_once() {
+    let peer = Peer::start().await;
+    let refused = peer.replication.takes_append(TOPIC).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::NotHost);
+    let alone = peer.copies(1, &[peer.me], &[peer.me]);
+    peer.assign(vec![peer.host(alone)]).await;
+    peer.replication.takes_append(TOPIC).unwrap();
+    let appended = peer.append(0, epoch(1)).await;
+    let to = Arc::new(Settled::default());
+    let settled = peer.replication.settle(1, appended, &to).unwrap().unwrap();
+    assert_eq!(*settled, [peer.me]);
+    assert_eq!(peer.replication.visible(TOPIC), Ok(None));
+    // A second copy is wanted: what is there is committed, and seen.
+    let wanted = peer.copies(2, &[peer.me], &[peer.me, OTHER]);
+    peer.assign(vec![peer.host(wanted)]).await;
+    assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(2))));
+    let appended = peer.append(1, epoch(1)).await;
+    assert!(peer.replication.settle(2, appended, &to).unwrap().is_ok());
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn an_append_is_answered_when_the_other_copy_has_it() {
+    let peer = Peer::start().await;
+    let stream = peer.in_sync().await;
+    let appended = peer.append(0, epoch(1)).await;
+    let to = Arc::new(Settled::default());
+    assert_eq!(peer.replication.settle(7, appended, &to), None);
+    assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(1))));
+    peer.acked(&stream, Offset(2), 1);
+    let settled = to.wait().await.pop().unwrap();
+    assert_eq!((settled.0, settled.2.unwrap().len()), (7, 2));
+    assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(2))));
+    let again = peer.append(0, epoch(1)).await;
+    assert!(again.duplicate);
+    assert!(peer.replication.settle(8, again, &to).unwrap().is_ok());
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn a_position_is_committed_when_the_other_copy_has_it() {
+    let peer = Peer::start().await;
+    let stream = peer.in_sync().await;
+    let key = PositionKey {
+        subscriber: OTHER,
+        group: Group::default(),
+    };
+    let commit = peer.replication.position_synced(TOPIC, &key);
+    let other = async {
+        loop {
+            let sent = stream.wait().await.unwrap();
+            if let Some((_, unsent)) = sent.positions.get(&SLOT) {
+                peer.acked(&stream, Offset(1), unsent.revision);
+                if unsent.revision == 2 {
+                    return;
+                }
+            }
+        }
+    };
+    let (committed, ()) = tokio::join!(commit, other);
+    assert_eq!(committed, Ok(()));
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn a_deposed_host_answers_nothing_and_sends_everybody_on() {
+    let peer = Peer::start().await;
+    let _stream = peer.in_sync().await;
+    let appended = peer.append(0, epoch(1)).await;
+    let to = Arc::new(Settled::default());
+    assert_eq!(peer.replication.settle(7, appended, &to), None);
+    let moved = Copies {
+        host: OTHER,
+        grant: 2,
+        ..peer.copies(3, &[OTHER], &[peer.me, OTHER])
+    };
+    let replicate = Assignment::Replicate {
+        topic: TOPIC,
+        name: "T1".parse().unwrap(),
+        settings: TopicSettings::default(),
+        copies: moved,
+    };
+    assert_eq!(peer.assign(vec![replicate]).await, Taken::default());
+    let settled = to.wait().await.pop().unwrap();
+    let error = settled.2.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotCommitted);
+    assert_eq!(error.retry, crate::wire::Retry::FreshRoute);
+    let refused = peer.replication.takes_append(TOPIC).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::NotHost);
+    assert!(peer.replication.visible(TOPIC).is_err());
+    assert!(!peer.journal.copy(TOPIC).unwrap().hosts);
+    // What comes late does not make it host again, by whatever record.
+    for version in [1, 2] {
+        let late = peer.copies(version, &[peer.me], &[peer.me, OTHER]);
+        peer.assign(vec![peer.host(late)]).await;
+        assert!(peer.replication.hosts(TOPIC).is_err());
+    }
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn an_index_of_before_is_told_what_is_known() {
+    let peer = Peer::start().await;
+    let newer = Copies {
+        grant: 5,
+        ..peer.copies(9, &[peer.me], &[peer.me])
+    };
+    peer.assign(vec![peer.host(newer)]).await;
+    let older = peer.copies(3, &[peer.me], &[peer.me]);
+    let taken = peer.assign(vec![peer.host(older)]).await;
+    assert_eq!(taken.known.len(), 1);
+    assert_eq!(
+        (taken.known[0].known, taken.known[0].own_grant),
+        (epoch(5), 5)
+    );
+    peer.replication.hosts(TOPIC).unwrap();
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn a_topic_that_is_erased_and_hosted_again_in_one_frame_is_there_and_empty() {
+    let peer = Peer::start().await;
+    let host = || peer.host(peer.copies(1, &[peer.me], &[peer.me]));
+    let erase = || Assignment::Erase { topic: TOPIC };
+    for frame in [
+        vec![host()],
+        vec![erase(), host()],
+        vec![erase(), host(), erase(), host()],
+        vec![host()],
+    ] {
+        assert_eq!(peer.assign(frame).await, Taken::default());
+        let stat = peer.journal.topic(TOPIC).expect("hosted");
+        assert_eq!(stat.end, Offset::FIRST);
+        peer.replication.takes_append(TOPIC).unwrap();
+    }
+    peer.assign(vec![host(), erase()]).await;
+    assert_eq!(peer.journal.topic(TOPIC), None);
+    assert!(peer.replication.hosts(TOPIC).is_err());
+    peer.journal.close();
+}
