@@ -262,12 +262,13 @@ fn whoever_is_killed_or_asleep_nothing_acknowledged_is_lost() {
         match random.random_range(0..8) {
             0 => stage.restart_index(),
             1 | 2 => {
-                let hosted = stage.host_of("T1").as_deref() == Some(peer);
                 stage.peer(peer).suspend();
-                if hosted {
-                    let moved = || stage.host_of("T1").filter(|host| host != peer);
-                    eventually("another host of T1", moved);
-                }
+                // Where it has the only copy that is in sync, the topic waits for it.
+                let moved = |shown: &ShownTopic| {
+                    let host = shown.info.host.as_ref().map(PeerName::to_string);
+                    host.as_deref() != Some(peer) || shown.in_sync.len() == 1
+                };
+                stage.wait_for("another host, if there can be one", "T1", moved);
                 stage.peer(peer).resume();
             }
             3 => {
@@ -279,8 +280,9 @@ fn whoever_is_killed_or_asleep_nothing_acknowledged_is_lost() {
                 }
                 stage.start(peer);
             }
-            // Long enough for the others to do without it, mostly.
+            // The others do without it, if they can.
             4 => {
+                stage.wait_full("before one does without");
                 stage.kill(peer);
                 load.wait_for(messages, &format!("without {peer}"));
                 stage.start(peer);
