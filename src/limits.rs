@@ -381,6 +381,8 @@ const _: () = {
     assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);
     assert!(METADATA_REQUEST_BYTES <= METADATA_REPLY_BYTES);
     assert!(FRAME_BYTES > BATCH_BYTES);
+    // One command to the journal writes what one frame brings; a run of sequences takes 40 bytes.
+    assert!(RANGES_PER_FRAME * 40 + 64 <= BATCH_BYTES);
     assert!(FRAME_BYTES <= STREAM_WINDOW_BYTES as usize);
     assert!(STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
     assert!(CREATE_WAIT.as_millis() * 2 <= REPLY_TIMEOUT.as_millis());

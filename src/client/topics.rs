@@ -316,29 +316,30 @@ impl Client {
     /// Fails with `TimedOut` when no topic has moved for [`limits::MOVE_STUCK`]; the peer then still
     /// hosts them, and another call goes on.
     pub async fn deregister(&self, delete_hosted: u32) -> Result<Deregistered, ClientError> {
+        self.leave(delete_hosted, false, |_| ()).await
+    }
+
+    /// As [`Client::deregister`]. With `discard`, topics of which only the caller's peer has a copy are
+    /// not copied first. `progress` is told how many topics have not moved yet.
+    pub async fn leave(
+        &self,
+        delete_hosted: u32,
+        discard: bool,
+        mut progress: impl FnMut(u32),
+    ) -> Result<Deregistered, ClientError> {
         let mut least = u32::MAX;
-        let mut moved_at = tokio::time::Instant::now();
+        let mut moved_at = clock::mono_now();
         loop {
-            let step = self.deregister_step(delete_hosted, false).await?;
+            let step = self.deregister_step(delete_hosted, discard).await?;
             if step.left == 0 {
                 return Ok(step);
             }
+            progress(step.left);
+            let now = clock::mono_now();
             if step.left < least {
-                least = step.left;
-                moved_at = tokio::time::Instant::now();
-            } else if moved_at.elapsed() > limits::MOVE_STUCK {
-                let why = ErrorReply::new(
-                    ErrorCode::TimedOut,
-                    format!(
-                        "{} topics still move to other peers, and none has arrived for {} s; try again, or lose them: waypost deregister --discard",
-                        step.left,
-                        limits::MOVE_STUCK.as_secs()
-                    ),
-                );
-                return Err(ClientError::Refused {
-                    doing: "deregistering".into(),
-                    reply: why,
-                });
+                (least, moved_at) = (step.left, now);
+            } else if now.since(moved_at) > limits::MOVE_STUCK {
+                return Err(stuck(step.left));
             }
             tokio::time::sleep(limits::MOVE_POLL).await;
         }
@@ -383,6 +384,18 @@ impl Client {
             .call("asking the index for its status", &request, true)
             .await
     }
+}
+
+fn stuck(left: u32) -> ClientError {
+    let detail = format!(
+        "{left} topics are still to move to other peers, and none has moved for {} s; try again, or lose \
+         those that nobody else has: waypost deregister --discard",
+        limits::MOVE_STUCK.as_secs()
+    );
+    ClientError::refused(
+        "deregistering",
+        ErrorReply::new(ErrorCode::TimedOut, detail),
+    )
 }
 
 fn exists(name: &TopicName, owner: Option<&PeerName>) -> ErrorReply {

@@ -21,7 +21,7 @@ use crate::types::StorageId;
 
 /// Bytes zeroed between two syncs: what the writer's own sync may have to wait for.
 const PIECE_BYTES: usize = 1 << 20;
-/// Bytes that no entry other than a batch exceeds.
+/// Bytes that no entry exceeds but a batch or what a host remembers of producers.
 pub(super) const SMALL_ENTRY_BYTES: u64 = 512;
 
 /// A segment file that may be written up to `ready`.

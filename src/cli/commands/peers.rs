@@ -39,6 +39,9 @@ pub struct DeregisterArgs {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
+    /// Lose topics that nobody else has a copy of, even where others could take them first
+    #[arg(long)]
+    pub discard: bool,
 }
 
 /// Runs one.
@@ -65,6 +68,8 @@ struct Line {
     last_seen: Option<String>,
     incarnation: u32,
     hosted: u32,
+    copies: u32,
+    keeps_copies: bool,
     owned: u32,
     subscriptions: u32,
     fingerprint: String,
@@ -88,6 +93,8 @@ impl Line {
             last_seen: info.last_seen.map(units::rfc3339),
             incarnation: info.incarnation,
             hosted: info.hosted,
+            copies: info.copies,
+            keeps_copies: info.keeps_copies,
             owned: info.owned,
             subscriptions: info.subscriptions,
             fingerprint: info.fingerprint.to_string(),
@@ -120,6 +127,7 @@ impl Row for Line {
         "seen",
         "version",
         "hosts",
+        "copies",
         "owns",
         "subscribes",
     ];
@@ -132,6 +140,7 @@ impl Row for Line {
             self.seen.clone(),
             self.version.clone(),
             self.hosted.to_string(),
+            self.copies.to_string(),
             self.owned.to_string(),
             self.subscriptions.to_string(),
         ]
@@ -186,9 +195,19 @@ fn text(line: &Line, topics: &[TopicName]) -> String {
         ("registered", line.registered.clone()),
         ("incarnation", line.incarnation.to_string()),
         ("hosts", hosts),
+        ("copies", copies(line)),
         ("owns", line.owned.to_string()),
         ("subscribes", line.subscriptions.to_string()),
     ])
+}
+
+/// Copies that it keeps, hosted topics included.
+fn copies(line: &Line) -> String {
+    let kept = units::count(line.copies.into(), "topic");
+    match line.keeps_copies {
+        true => kept,
+        false => format!("{kept}; it keeps none of topics that others host"),
+    }
 }
 
 #[cfg(test)]
@@ -198,7 +217,7 @@ mod tests {
 
     fn info(live: bool, incarnation: u32) -> PeerInfo {
         PeerInfo {
-            copies: 0,
+            copies: 5,
             keeps_copies: true,
             name: "1".parse().unwrap(),
             fingerprint: Fingerprint([1; 32]),
@@ -220,7 +239,17 @@ mod tests {
         let cells = Line::new(info(true, 1), now).cells();
         assert_eq!(
             cells,
-            ["1", "live", "127.0.0.1:1", "now", "0.1.0", "2", "3", "4"]
+            [
+                "1",
+                "live",
+                "127.0.0.1:1",
+                "now",
+                "0.1.0",
+                "2",
+                "5",
+                "3",
+                "4"
+            ]
         );
         assert_eq!(
             Line::new(info(false, 1), now).cells()[1..4],

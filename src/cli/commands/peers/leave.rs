@@ -9,20 +9,26 @@ use crate::cli::context::Context;
 use crate::cli::erase;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::online::{hang_up, own_name};
-use crate::cli::{output, units};
+use crate::cli::{output, units, wait};
 use crate::client::{Client, TopicFilter};
 use crate::types::{PeerName, TopicName};
 use crate::wire::ErrorCode;
-use crate::wire::index::TopicInfo;
+use crate::wire::index::{PeerInfo, TopicInfo};
 
 /// Topics that are listed one by one.
 const LISTED: usize = 50;
 
-/// What would go.
+/// The topics that the peer hosts, and what would become of them.
 #[derive(Debug, Default)]
 struct Loss {
     topics: u32,
     messages: u64,
+    /// Somebody else is there who would take them.
+    takers: bool,
+    /// Topics of which nobody else has a copy.
+    sole: u32,
+    /// These are to be lost even if somebody would take them.
+    discard: bool,
     /// The first ones, with their messages as far as reported.
     listed: Vec<(TopicName, Option<u64>)>,
 }
@@ -31,9 +37,18 @@ impl Loss {
     fn add(&mut self, topic: TopicInfo) {
         let messages = topic.reported.map(|reported| reported.metadata.count());
         self.topics = self.topics.saturating_add(1);
+        self.sole = self.sole.saturating_add(u32::from(topic.in_sync <= 1));
         self.messages = self.messages.saturating_add(messages.unwrap_or(0));
         if self.listed.len() < LISTED {
             self.listed.push((topic.name, messages));
+        }
+    }
+
+    /// How many topics are deleted for want of anybody who has them.
+    fn deleted(&self) -> u32 {
+        match self.takers && !self.discard {
+            true => 0,
+            false => self.sole,
         }
     }
 
@@ -48,7 +63,12 @@ impl Loss {
                 "Peer {name} hosts no topics; its name and subscriptions go."
             )];
         }
-        let head = format!("Peer {name} hosts {}, which go with it:", self.words());
+        let fate = match self.deleted() {
+            0 => "which move to other peers first".to_owned(),
+            all if all == self.topics => "which go with it".to_owned(),
+            some => format!("of which {some} go with it, for nobody else has a copy"),
+        };
+        let head = format!("Peer {name} hosts {}, {fate}:", self.words());
         let listed = self.listed.iter().map(|(topic, messages)| match messages {
             Some(messages) => format!("  {topic}: {}", units::count(*messages, "message")),
             None => format!("  {topic}: messages not reported yet"),
@@ -76,21 +96,33 @@ pub(super) async fn run(ctx: &Context, args: DeregisterArgs) -> Result<(), CliEr
 
 async fn leave(ctx: &Context, client: &Client, args: DeregisterArgs) -> Result<u32, CliError> {
     let name = own_name(client)?;
-    let loss = ctx.index_answer(client, loss(client, &name)).await?;
+    let loss = ctx
+        .index_answer(client, loss(client, &name, args.discard))
+        .await?;
     loss.lines(&name).iter().for_each(|line| output::say(line));
     if !args.yes {
         confirm(&name, &loss)?;
     }
-    let done = client.deregister(loss.topics);
-    Ok(ctx.index_answer(client, done).await?.deleted)
+    let bar = wait::progress(Some(loss.topics.into()), "moving topics to other peers");
+    let progress = |left: u32| bar.set_position(loss.topics.saturating_sub(left).into());
+    let done = client.leave(loss.deleted(), loss.discard, progress);
+    let done = ctx.index_answer(client, done).await;
+    bar.finish_and_clear();
+    Ok(done?.deleted)
 }
 
-async fn loss(client: &Client, name: &PeerName) -> Result<Loss, CliError> {
+async fn loss(client: &Client, name: &PeerName, discard: bool) -> Result<Loss, CliError> {
+    let peers = client.peers().await?;
+    let is_taker = |peer: &PeerInfo| peer.live && peer.keeps_copies && peer.name != *name;
     let filter = TopicFilter {
         host: Some(name.clone()),
         ..TopicFilter::default()
     };
-    let mut loss = Loss::default();
+    let mut loss = Loss {
+        takers: peers.iter().any(is_taker),
+        discard,
+        ..Loss::default()
+    };
     let mut after = None;
     loop {
         let (page, next) = client.list_topics(&filter, after.as_ref()).await?;
@@ -109,8 +141,15 @@ fn confirm(name: &PeerName, loss: &Loss) -> Result<(), CliError> {
     let message = format!("deregistering peer {name} needs a confirmation");
     Err(
         CliError::new(ErrorCode::NeedsConfirmation.text(), Exit::Usage, message)
-            .detail("would go", loss.words())
-            .help("look at what would go, then repeat with --yes"),
+            .detail(
+                if loss.deleted() == 0 {
+                    "would move"
+                } else {
+                    "would go"
+                },
+                loss.words(),
+            )
+            .help("look at what would become of them, then repeat with --yes"),
     )
 }
 
@@ -123,7 +162,7 @@ mod tests {
         let name: PeerName = "1".parse().unwrap();
         let mut loss = Loss::default();
         assert_eq!(loss.lines(&name).len(), 1);
-        loss.topics = 3;
+        (loss.topics, loss.sole) = (3, 3);
         loss.messages = 7;
         loss.listed = vec![
             ("a".parse().unwrap(), Some(7)),
@@ -136,5 +175,11 @@ mod tests {
             "  and 1 more",
         ];
         assert_eq!(loss.lines(&name), expected);
+        loss.sole = 2;
+        assert!(loss.lines(&name)[0].contains("of which 2 go with it"));
+        loss.takers = true;
+        assert!(loss.lines(&name)[0].contains("which move to other peers first"));
+        loss.discard = true;
+        assert_eq!(loss.deleted(), 2);
     }
 }

@@ -135,7 +135,7 @@ fn identity(client: &Client, name: &PeerName) -> Line {
 
 fn index_detail(status: &IndexStatusReply, now: UnixMicros) -> String {
     let up = Duration::from_micros(u64::try_from(now.0 - status.started.0).unwrap_or(0));
-    format!(
+    let mut detail = format!(
         "version {}, up {}, {} of {} peers live, {}, {}",
         status.version,
         units::age(up),
@@ -143,7 +143,17 @@ fn index_detail(status: &IndexStatusReply, now: UnixMicros) -> String {
         status.peers,
         units::count(status.topics, "topic"),
         units::count(status.subscriptions, "subscription")
-    )
+    );
+    for (count, what) in [
+        (status.under_replicated, "with too few copies in sync"),
+        (status.offline, "offline"),
+        (status.behind, "of which peers know more than the index"),
+    ] {
+        if count > 0 {
+            detail.push_str(&format!(", {count} {what}"));
+        }
+    }
+    detail
 }
 
 async fn with_index(client: &Client, limit: Duration, name: &PeerName, lines: &mut Vec<Line>) {

@@ -13,7 +13,7 @@ use crate::cli::output::{self, Row};
 use crate::cli::units;
 use crate::client::{Client, TopicFilter};
 use crate::types::{PeerName, TopicName, TopicSettings, UnixMicros};
-use crate::wire::index::{ReportedTopic, ShownTopic, TopicInfo};
+use crate::wire::index::{ReportedTopic, ShownTopic, TopicInfo, TopicPhase};
 
 /// One topic in a listing.
 #[derive(Debug, Serialize)]
@@ -23,6 +23,7 @@ struct Line {
     owner: Option<PeerName>,
     host: Option<PeerName>,
     host_live: bool,
+    phase: &'static str,
     #[serde(flatten)]
     log: Log,
     #[serde(flatten)]
@@ -74,6 +75,7 @@ impl From<TopicInfo> for Line {
             owner: info.owner,
             host: info.host,
             host_live: info.host_live,
+            phase: phase(info.phase),
             log: info.reported.into(),
             settings: Settings {
                 retain_bytes: info.settings.retain_bytes,
@@ -166,6 +168,7 @@ struct Shown {
     version: u64,
     addresses: Vec<String>,
     in_sync: Vec<PeerName>,
+    handing_to: Option<PeerName>,
     copies: Vec<PeerName>,
     subscribers: Vec<PeerName>,
     subscriber_count: u32,
@@ -182,6 +185,7 @@ impl From<ShownTopic> for Shown {
             addresses: addresses.iter().map(ToString::to_string).collect(),
             in_sync: shown.in_sync,
             copies: shown.replicas,
+            handing_to: shown.handing_to,
             subscribers: shown.subscribers,
             subscriber_count: shown.subscriber_count,
             keeps: retention(&shown.info.settings),
@@ -191,6 +195,20 @@ impl From<ShownTopic> for Shown {
 }
 
 impl Shown {
+    /// Peers that are getting a copy, or have fallen behind with it.
+    fn behind(&self) -> Vec<PeerName> {
+        let kept = self.copies.iter();
+        let behind = kept.filter(|peer| !self.in_sync.contains(peer));
+        behind.cloned().collect()
+    }
+
+    fn state(&self) -> String {
+        match &self.handing_to {
+            Some(to) => format!("{} to peer {to}", self.line.phase),
+            None => self.line.phase.to_owned(),
+        }
+    }
+
     fn text(&self) -> String {
         let log = &self.line.log;
         let messages = match (log.messages, log.start, log.end) {
@@ -215,6 +233,7 @@ impl Shown {
                 or_dash(self.line.owner.as_ref(), ToString::to_string),
             ),
             ("host", host),
+            ("state", self.state()),
             ("epoch", self.epoch.clone()),
             ("messages", messages),
             ("size", or_dash(log.bytes, units::bytes)),
@@ -222,12 +241,34 @@ impl Shown {
             ("reported", or_dash(age, |age| format!("{age} ago"))),
             ("keeps", self.keeps.clone()),
             ("replicas", replicas(&self.line.settings)),
+            ("in sync", names(&self.in_sync)),
+            ("behind", names(&self.behind())),
             (
                 "subscribers",
                 subscribers(self.subscriber_count, &self.subscribers),
             ),
             ("version", self.version.to_string()),
         ])
+    }
+}
+
+fn names(peers: &[PeerName]) -> String {
+    match peers {
+        [] => "none".to_owned(),
+        peers => {
+            let names: Vec<&str> = peers.iter().map(PeerName::as_str).collect();
+            names.join(", ")
+        }
+    }
+}
+
+fn phase(phase: TopicPhase) -> &'static str {
+    match phase {
+        TopicPhase::Serving => "serving",
+        TopicPhase::HandingOver => "handing over",
+        TopicPhase::Offline => "offline: nobody who has every message is live",
+        TopicPhase::Held => "offline: the index keeps messages meanwhile",
+        TopicPhase::Behind => "unknown: the index is behind; waypost index recover",
     }
 }
 

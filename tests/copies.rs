@@ -1,0 +1,128 @@
+//! Copies of topics, with real processes: taken up by themselves, kept up through restarts of either
+//! side, and as good as the original when the host's disk is gone.
+
+mod common;
+
+use common::{Deployment, eventually};
+use serde_json::Value;
+
+fn topic(deployment: &Deployment, name: &str) -> Option<Value> {
+    let shown = deployment.run(["topic", "show", name, "-o", "json", "--id", "watcher"]);
+    serde_json::from_str(&shown.stdout).ok()
+}
+
+fn in_sync(deployment: &Deployment, name: &str, copies: usize) {
+    eventually(&format!("{copies} copies of {name} in sync"), || {
+        let shown = topic(deployment, name)?;
+        let members = shown["in_sync"].as_array()?;
+        (members.len() == copies).then_some(())
+    });
+}
+
+fn publish(deployment: &Deployment, name: &str, from: u32, count: u32) {
+    let lines: String = (from..from + count).map(|n| format!("m{n}\n")).collect();
+    let args = ["publish", name, "-", "--id", "writer"];
+    deployment.run_with_input(args, lines.as_bytes()).ok();
+}
+
+/// Everything of the topic from message `from` to before `to`, in order, once each.
+fn holds(deployment: &Deployment, name: &str, from: u32, to: u32) {
+    let args = [
+        "pull", name, "--from", "start", "--max", "5000", "--id", "reader",
+    ];
+    let pulled = deployment.run(args).ok();
+    let bodies: Vec<&str> = pulled
+        .split_whitespace()
+        .filter(|word| {
+            word.strip_prefix('m')
+                .is_some_and(|n| n.parse::<u32>().is_ok())
+        })
+        .collect();
+    let expected: Vec<String> = (from..to).map(|n| format!("m{n}")).collect();
+    assert_eq!(bodies, expected, "{pulled}");
+}
+
+fn create(deployment: &Deployment, name: &str, host: &str) {
+    deployment.run(["topic", "create", name, "--id", host]).ok();
+}
+
+#[test]
+fn a_topic_survives_its_host() {
+    let deployment = Deployment::new();
+    let _index = deployment.index();
+    let first = deployment.peer("a");
+    create(&deployment, "T1", "a");
+    publish(&deployment, "T1", 0, 200);
+    let _second = deployment.peer("b");
+    in_sync(&deployment, "T1", 2);
+    publish(&deployment, "T1", 200, 100);
+    first.kill();
+    publish(&deployment, "T1", 300, 50);
+    holds(&deployment, "T1", 0, 350);
+}
+
+#[test]
+fn a_copy_that_was_away_catches_up_and_takes_over() {
+    let deployment = Deployment::new();
+    let _index = deployment.index();
+    let first = deployment.peer("a");
+    create(&deployment, "T1", "a");
+    let second = deployment.peer("b");
+    in_sync(&deployment, "T1", 2);
+    publish(&deployment, "T1", 0, 100);
+    second.kill();
+    publish(&deployment, "T1", 100, 100);
+    let _second = deployment.peer("b");
+    in_sync(&deployment, "T1", 2);
+    first.kill();
+    publish(&deployment, "T1", 200, 10);
+    // The host of before comes back as a copy.
+    let _first = deployment.peer("a");
+    in_sync(&deployment, "T1", 2);
+    holds(&deployment, "T1", 0, 210);
+}
+
+#[test]
+fn a_host_that_lost_its_disk_gets_everything_back() {
+    let deployment = Deployment::new();
+    let _index = deployment.index();
+    let first = deployment.peer("a");
+    create(&deployment, "T1", "a");
+    let second = deployment.peer("b");
+    in_sync(&deployment, "T1", 2);
+    publish(&deployment, "T1", 0, 100);
+    first.kill();
+    let journal = deployment.path().join("data/peers/a/journal");
+    std::fs::remove_dir_all(&journal).expect("the journal lies there");
+    let _first = deployment.peer("a");
+    in_sync(&deployment, "T1", 2);
+    second.kill();
+    publish(&deployment, "T1", 100, 10);
+    holds(&deployment, "T1", 0, 110);
+}
+
+#[test]
+fn a_copy_of_a_trimmed_topic_begins_where_the_topic_does() {
+    let deployment = Deployment::new();
+    let _index = deployment.index();
+    let first = deployment.peer("a");
+    create(&deployment, "T1", "a");
+    let set = ["topic", "set", "T1", "--retain-bytes", "4096", "--id", "a"];
+    deployment.run(set).ok();
+    for n in 0..40 {
+        publish(&deployment, "T1", 10 * n, 10);
+    }
+    let _second = deployment.peer("b");
+    in_sync(&deployment, "T1", 2);
+    let shown = topic(&deployment, "T1").expect("it is there");
+    let start = shown["start"].as_u64().expect("where it begins");
+    assert!(start > 100, "retention has dropped most of it: {shown}");
+    first.kill();
+    // Wait for the next host, so that nothing is trimmed between both looks.
+    eventually("the next host", || {
+        let shown = topic(&deployment, "T1")?;
+        (shown["host"] == "b" && shown["start"].is_u64()).then_some(())
+    });
+    holds(&deployment, "T1", start as u32 - 1, 400);
+    publish(&deployment, "T1", 400, 10);
+}
