@@ -152,7 +152,7 @@ fn peers_die_and_nothing_acknowledged_is_lost() {
             let sound = history.lock().check(topic.as_str(), &read);
             sound.unwrap();
             let host = second.show_topic(&topic).await.unwrap().info.host.unwrap();
-            let moved = second.move_topic(&topic, None, |_| ()).await.unwrap();
+            let moved = reader.move_topic(&topic, None, |_| ()).await.unwrap();
             let other = read_all(&second, &topic).await;
             let copies = [(host, read), (moved.to, other)];
             let copies = copies.map(|(host, read): (PeerName, Vec<_>)| (host.to_string(), read));
