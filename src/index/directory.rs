@@ -141,6 +141,7 @@ impl Directory {
         let slot = &mut self.peers[number as usize];
         slot.record = None;
         slot.live = false;
+        slot.seen = false;
         slot.willing = false;
         slot.leaving = false;
         slot.renew_address(key);
@@ -179,6 +180,7 @@ impl Directory {
         let live = live && slot.record.is_some();
         let news = slot.live != live;
         slot.live = live;
+        slot.seen |= live;
         slot.renew_address(peer);
         news
     }

@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use hashbrown::HashMap;
+
 use super::copies::without_copy;
 use super::overlay::View;
 use super::recasting::{Recasting, Why, configuration};
@@ -13,7 +15,7 @@ use crate::index::record::{Change, PeerRecord, TopicRecord, TopicState, WaitingR
 use crate::limits;
 use crate::replication::manager::next_incarnation;
 use crate::replication::rules::Rules;
-use crate::types::{BootId, Fingerprint, Incarnation, SessionId, StorageId};
+use crate::types::{BootId, Fingerprint, Incarnation, SessionId, StorageId, TopicId};
 use crate::wire::{ErrorCode, ErrorReply};
 
 pub(super) struct Opening<'a> {
@@ -148,7 +150,17 @@ fn take_over(view: &View<'_>, decision: &mut Decision, old: &WaitingRecord, new:
         keys.dedup();
         keys
     };
+    // A folder may come back under a key that has just lost another one: the loss was decided first.
+    let lost: HashMap<TopicId, TopicRecord> = decision
+        .changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::PutTopic(topic) => Some((topic.topic, topic.clone())),
+            _ => None,
+        })
+        .collect();
     for topic in view.base.kept_or_owned(old) {
+        let topic = lost.get(&topic.topic).cloned().unwrap_or(topic);
         let moved = topic.host == old;
         for &replica in topic.replicas.iter().filter(|&&key| key != old) {
             decision.effects.push(Effect::Assign {

@@ -6,6 +6,8 @@ use crate::limits;
 use crate::wire::ErrorCode;
 use crate::wire::index::{Notice, NoticeKind};
 
+mod copies;
+mod copies_model;
 mod model;
 
 const NOW: UnixMicros = UnixMicros(1_000_000);
@@ -58,6 +60,15 @@ fn open(n: u8, boot: u8, storage: u8) -> Event {
         program: "test".into(),
         keeps_copies: false,
     }
+}
+
+/// As [`open`], by a peer that keeps copies of others' topics.
+fn keep(n: u8, boot: u8, storage: u8) -> Event {
+    let mut event = open(n, boot, storage);
+    if let Event::OpenSession { keeps_copies, .. } = &mut event {
+        *keeps_copies = true;
+    }
+    event
 }
 
 fn create(n: u8, topic: &str, topic_id: u8) -> Event {
@@ -122,18 +133,29 @@ impl Applied {
             .iter()
             .for_each(|change| self.directory.apply(change));
         self.changes.extend(decision.changes.clone());
-        for effect in &decision.effects {
-            match effect {
-                Effect::SessionOpened { peer, .. } => _ = self.directory.set_live(*peer, true),
-                Effect::EndSession { peer, .. } => _ = self.directory.set_live(*peer, false),
-                _ => {}
-            }
-        }
+        let effects = decision.effects.iter();
+        effects.for_each(|effect| happen(&mut self.directory, effect));
         decision
     }
 
     fn refusal(&mut self, event: &Event) -> ErrorCode {
         self.decide(event).answer.unwrap_err().code()
+    }
+}
+
+/// What the hub makes of effects, as far as the directory shows it.
+fn happen(directory: &mut Directory, effect: &Effect) {
+    match effect {
+        Effect::SessionOpened {
+            peer, keeps_copies, ..
+        } => {
+            directory.set_live(*peer, true);
+            directory.set_willing(*peer, *keeps_copies);
+            directory.set_leaving(*peer, false);
+        }
+        Effect::EndSession { peer, .. } => _ = directory.set_live(*peer, false),
+        Effect::Leaving { peer } => directory.set_leaving(*peer, true),
+        _ => {}
     }
 }
 

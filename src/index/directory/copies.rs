@@ -208,16 +208,18 @@ impl Directory {
         reports.get(slot).map(|kept| kept.metadata.end)
     }
 
-    /// While the index is in doubt nobody counts as away; volatile.
+    /// While the index is in doubt nobody counts as away who has not been live since that began;
+    /// volatile.
     pub fn set_doubt(&mut self, in_doubt: bool) {
         self.in_doubt = in_doubt;
+        self.peers.iter_mut().for_each(|slot| slot.seen = false);
     }
 
     /// What elections go by.
     pub(crate) fn standing(&self, peer: PeerNo) -> Standing {
         let slot = &self.peers[peer.0 as usize];
         Standing {
-            live: slot.live || self.in_doubt && slot.record.is_some(),
+            live: slot.live || self.in_doubt && !slot.seen && slot.record.is_some(),
             load: slot.hosted,
         }
     }

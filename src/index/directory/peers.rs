@@ -12,6 +12,8 @@ pub(super) struct PeerSlot {
     pub(super) record: Option<PeerRecord>,
     pub(super) waiting: Option<WaitingRecord>,
     pub(super) live: bool,
+    /// It has been live since the index last began to doubt. Volatile.
+    pub(super) seen: bool,
     /// It keeps copies of topics that others host, if asked. Volatile.
     pub(super) willing: bool,
     /// It gives its topics to others and gets no new ones. Volatile.

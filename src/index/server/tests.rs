@@ -2,6 +2,7 @@
 //! sleeps: every wait is for something that happens.
 
 mod admission;
+mod copies;
 mod registering;
 mod sessions;
 mod topics;
@@ -137,6 +138,13 @@ impl TestIndex {
     }
 }
 
+/// A host that keeps copies of others' topics.
+async fn keeper(identity: Identity, connection: Connection, boot: [u8; 16]) -> TestHost {
+    TestHost::try_open_as(identity, connection, boot, [2; 16], true)
+        .await
+        .unwrap()
+}
+
 async fn register(connection: &Connection, name: &str) -> Result<Registered, ErrorReply> {
     let request = Register {
         name: peer(name),
@@ -225,13 +233,23 @@ impl TestHost {
         boot: [u8; 16],
         storage: [u8; 16],
     ) -> Result<TestHost, ErrorReply> {
+        Self::try_open_as(identity, connection, boot, storage, false).await
+    }
+
+    async fn try_open_as(
+        identity: Identity,
+        connection: Connection,
+        boot: [u8; 16],
+        storage: [u8; 16],
+        keeps_copies: bool,
+    ) -> Result<TestHost, ErrorReply> {
         let request = SessionOpen {
             boot: BootId(boot),
             storage: StorageId(storage),
             incarnation: 0,
             addresses: vec!["0.0.0.0:4000".parse().unwrap()],
             version: "test".into(),
-            keeps_copies: false,
+            keeps_copies,
         };
         let (up, mut down) = connection.open(&request).await.unwrap();
         match down.expect::<SessionOpened>().await {

@@ -451,17 +451,12 @@ impl Pending {
             .changes
             .iter()
             .for_each(|change| directory.apply(change));
-        for effect in pending.effects {
-            match effect {
-                Effect::SessionOpened { peer, .. } => _ = directory.set_live(peer, true),
-                Effect::EndSession { peer, .. } => _ = directory.set_live(peer, false),
-                _ => {}
-            }
-        }
+        let effects = pending.effects.iter();
+        effects.for_each(|effect| happen(directory, effect));
     }
 }
 
-fn sorted(directory: &Directory) -> Vec<String> {
+pub(super) fn sorted(directory: &Directory) -> Vec<String> {
     let mut dump: Vec<String> = directory
         .dump()
         .iter()
