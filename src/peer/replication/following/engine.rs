@@ -606,3 +606,6 @@ fn first_batch(
     let header = link::verified(&first, topic)?;
     Ok(Some((first, header)))
 }
+
+#[cfg(test)]
+mod tests;
