@@ -7,16 +7,17 @@ use crate::client::{Client, ClientOptions};
 use crate::journal::{Hooks, Journal, Options};
 use crate::peer::host::HostState;
 use crate::peer::replication::following::Copying;
+use crate::peer::replication::following::link::What;
 use crate::peer::replication::following::outbox::Outbox;
 use crate::peer::replication::{Replication, Tips};
 use crate::peer::reports::Changed;
 use crate::replication::host::{Join, JoinAnswer};
-use crate::replication::hosting::Up;
+use crate::replication::hosting::{Down, Up};
 use crate::transport::{
     Connection, Endpoint, EndpointOptions, Expect, Identity, RequestStream, Service, serve,
 };
 use crate::types::{Epoch, TopicSettings, UnixMicros};
-use crate::wire::batch::{BatchBuilder, Record};
+use crate::wire::batch::{self, BatchBuilder, Record};
 use crate::wire::{ALPN_PEER, ErrorReply};
 
 const TOPIC: TopicId = TopicId([1; 16]);
