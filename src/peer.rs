@@ -20,6 +20,7 @@
 //! | `session` | heartbeats, lease and reconnecting (pure) |
 //! | `control` | the session's shell |
 //! | `assignments`, `reports` | what the index wants held; what it is told |
+//! | `replication` | roles of topics, copies at other peers, copies of others' topics |
 //!
 //! Must not know how the index stores things.
 

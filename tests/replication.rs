@@ -9,6 +9,8 @@ mod load;
 
 use common::{Deployment, Process, eventually};
 use load::{Load, client, read_all, runtime};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use waypost::client::{Client, PullOptions, ReadFrom};
 use waypost::types::{PeerName, TopicName, TopicSettings};
 use waypost::wire::index::ShownTopic;
@@ -18,7 +20,7 @@ const TOPICS: [&str; 3] = ["T1", "T2", "T3"];
 /// An index, three peers and someone who looks.
 struct Stage {
     deployment: Deployment,
-    _index: Process,
+    index: Option<Process>,
     peers: Vec<(String, Option<Process>)>,
     runtime: tokio::runtime::Runtime,
     eyes: Client,
@@ -46,7 +48,7 @@ impl Stage {
         };
         let stage = Stage {
             deployment,
-            _index: index,
+            index: Some(index),
             peers: peers.into(),
             runtime,
             eyes,
@@ -97,6 +99,11 @@ impl Stage {
         let started = self.deployment.peer(name);
         let peer = self.peers.iter_mut().find(|(known, _)| known == name);
         peer.expect("known").1 = Some(started);
+    }
+
+    fn restart_index(&mut self) {
+        self.index.take().expect("it runs").kill();
+        self.index = Some(self.deployment.index());
     }
 
     fn host_of(&self, topic: &str) -> Option<String> {
@@ -234,5 +241,59 @@ fn a_planned_move_keeps_the_order() {
         }
         load.wait_for(300, &format!("at {to}"));
     }
+    stage.check(load);
+}
+
+/// More of them with `WAYPOST_TEST_KILLS`; the order with `WAYPOST_TEST_SEED`.
+const TROUBLES: u64 = 8;
+
+#[test]
+fn whoever_is_killed_or_asleep_nothing_acknowledged_is_lost() {
+    let given = |variable: &str| std::env::var(variable).ok()?.parse::<u64>().ok();
+    let seed = given("WAYPOST_TEST_SEED").unwrap_or_else(rand::random);
+    println!("WAYPOST_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut stage = Stage::new();
+    let load = Load::start(&stage.deployment, &TOPICS);
+    for trouble in 1..=given("WAYPOST_TEST_KILLS").unwrap_or(TROUBLES) {
+        let messages = random.random_range(1..300);
+        load.wait_for(messages, &format!("before trouble {trouble}"));
+        let peer = ["a", "b", "c"][random.random_range(0..3)];
+        match random.random_range(0..8) {
+            0 => stage.restart_index(),
+            1 | 2 => {
+                stage.peer(peer).suspend();
+                // Where it has the only copy that is in sync, the topic waits for it.
+                let moved = |shown: &ShownTopic| {
+                    let host = shown.info.host.as_ref().map(PeerName::to_string);
+                    host.as_deref() != Some(peer) || shown.in_sync.len() == 1
+                };
+                stage.wait_for("another host, if there can be one", "T1", moved);
+                stage.peer(peer).resume();
+            }
+            3 => {
+                let other = ["b", "c", "a"][random.random_range(0..3)];
+                stage.kill(peer);
+                if other != peer {
+                    stage.kill(other);
+                    stage.start(other);
+                }
+                stage.start(peer);
+            }
+            // The others do without it, if they can.
+            4 => {
+                stage.wait_full("before one does without");
+                stage.kill(peer);
+                load.wait_for(messages, &format!("without {peer}"));
+                stage.start(peer);
+            }
+            _ => {
+                stage.kill(peer);
+                stage.start(peer);
+            }
+        }
+    }
+    stage.wait_full("after all troubles");
+    load.wait_for(100, "after all troubles");
     stage.check(load);
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use super::directory::{Directory, Slot};
 use crate::limits;
 use crate::types::{Fingerprint, TopicId};
+use crate::wire::index::copies::CopyReport;
 use crate::wire::index::{Assign, Assigned, Assignment};
 use crate::wire::{ErrorCode, ErrorReply};
 
@@ -48,6 +49,8 @@ pub struct Done {
     pub erased: Vec<TopicId>,
     /// Topics that it does not host, and why.
     pub refused: Vec<(TopicId, ErrorReply)>,
+    /// Topics of which it knows a later epoch.
+    pub known: Vec<CopyReport>,
 }
 
 /// The next thing to do with a feed.
@@ -183,11 +186,15 @@ impl Feed {
                 ),
             ));
         };
-        let refused = |topic: &TopicId| assigned.refused.iter().any(|(id, _)| id == topic);
+        let refused = |topic: &TopicId| {
+            assigned.refused.iter().any(|(id, _)| id == topic)
+                || assigned.known.iter().any(|report| report.topic == *topic)
+        };
         let mut done = Done {
             accepted: frame.hosts,
             erased: frame.erases,
             refused: Vec::new(),
+            known: assigned.known.clone(),
         };
         done.refused = assigned.refused.clone();
         done.refused

@@ -24,6 +24,7 @@ use super::record::{Change, Counters, PeerRecord, SubscriptionRecord, TopicRecor
 use crate::types::{
     Fingerprint, Group, MonoNs, PeerName, TopicId, TopicName, TopicSettings, UnixMicros,
 };
+use crate::wire::index::copies::CopyReport;
 use crate::wire::index::{Notice, TopicMetadata};
 
 mod arena;
@@ -65,6 +66,9 @@ pub struct Directory {
     counters: Counters,
     /// The index has just started, and does not know yet who is live. Volatile.
     in_doubt: bool,
+    /// Topics of which peers know more than this index, by their word: nothing is decided about them.
+    /// Volatile, for peers say so again.
+    behind: BTreeMap<TopicId, BTreeMap<Fingerprint, CopyReport>>,
 }
 
 impl Directory {
@@ -79,6 +83,7 @@ impl Directory {
             waiting: BTreeSet::new(),
             copies: Interner::new(),
             in_doubt: false,
+            behind: BTreeMap::new(),
             settings: Interner::new(),
             groups: Interner::new(),
             subscriptions: BTreeMap::new(),
@@ -219,6 +224,7 @@ impl Directory {
             "{name} goes before its subscriptions"
         );
         let packed = self.topics.remove(slot);
+        self.behind.remove(&packed.topic);
         assert_eq!(packed.topic, topic, "another life of {name} goes");
         self.reports.get_mut().remove(slot);
         self.release_packed(&packed);
@@ -389,6 +395,7 @@ impl Directory {
     /// Takes over what no store keeps: who is live and when reports came.
     pub fn keep_volatile(&mut self, old: &Directory) {
         self.in_doubt = old.in_doubt;
+        self.behind = old.behind.clone();
         for number in old.names.values() {
             let slot = &old.peers[*number as usize];
             if slot.live {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::limits;
-use crate::types::{Fingerprint, PeerName};
+use crate::types::{Fingerprint, PeerName, TopicName};
 
 use super::decide::{Happened, Recast, Why};
 
@@ -118,6 +118,11 @@ fn reason(why: &Why) -> String {
         Why::Lost(peer) => format!("the copy of peer {peer} is not what it was"),
         Why::Leaves(peer) => format!("peer {peer} leaves"),
     }
+}
+
+/// A peer knows more of a topic than the index.
+pub(super) fn behind(topic: &TopicName, grant: u32, known: u32, key: Fingerprint) {
+    tracing::error!(target: "waypost::index", %topic, grant, known, %key, "Topic '{topic}' is frozen: a peer knows grant {known}, this index {grant}, so it comes from a backup");
 }
 
 /// A peer fell silent.

@@ -1,6 +1,7 @@
 //! The table by its exact effects.
 
 use super::*;
+use crate::journal::command::Appended;
 use crate::journal::testing::{EPOCH, append, batch_of, hosted, producer, topic};
 use crate::types::ProducerId;
 

@@ -147,6 +147,7 @@ fn acknowledgements_say_what_was_done() {
         accepted: vec![id(0)],
         erased: vec![],
         refused: vec![(id(1), full)],
+        known: vec![],
     };
     assert_eq!(feed.acked(refused), Ok(done));
     assert_eq!(feed.acked(assigned(1)).unwrap().erased, [id(9)]);

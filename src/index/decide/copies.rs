@@ -53,6 +53,20 @@ pub(super) fn wanted(record: &TopicRecord) -> usize {
     usize::from(record.settings.replicas).min(COPIES)
 }
 
+/// Nothing is decided about a topic of which a peer knows more than this index.
+pub(super) fn is_current(view: &View<'_>, record: &TopicRecord) -> Result<(), ErrorReply> {
+    if !view.base.is_behind(record.topic) {
+        return Ok(());
+    }
+    Err(ErrorReply::new(
+        ErrorCode::NotReady,
+        format!(
+            "a peer knows a later epoch of topic '{}' than this index, which comes from a backup; nothing is decided about it before: waypost index recover",
+            record.name
+        ),
+    ))
+}
+
 // ---- a host's wishes ----
 
 pub(super) fn alter(
@@ -61,6 +75,7 @@ pub(super) fn alter(
     request: &AlterInSync,
 ) -> Result<Decision, ErrorReply> {
     let record = by_id(view, request.topic)?;
+    is_current(view, &record)?;
     let now = configuration(view, &record);
     let altered = proposal(view, caller, request, &now).and_then(|proposal| {
         let current = |peer| incarnation(view, peer);
@@ -166,6 +181,7 @@ pub(super) fn hand_over(
     request: &HandOver,
 ) -> Result<Decision, ErrorReply> {
     let before = by_id(view, request.topic)?;
+    is_current(view, &before)?;
     let mut decision = Decision::answered(Answer::Done);
     let now = configuration(view, &before);
     let to = view
@@ -204,6 +220,7 @@ pub(super) fn leave_in_sync(
     topic: TopicId,
 ) -> Result<Decision, ErrorReply> {
     let record = by_id(view, topic)?;
+    is_current(view, &record)?;
     let mut decision = Decision::answered(Answer::Done);
     let mut after = record.clone();
     if let Some(next) = without_copy(view, &configuration(view, &record), peer) {
@@ -309,7 +326,8 @@ pub(super) fn repair(view: &View<'_>, topics: &[TopicId]) -> Decision {
     let mut recasting = Recasting::default();
     let mut put_off = Vec::new();
     for &topic in topics {
-        let Ok(record) = by_id(view, topic) else {
+        let record = by_id(view, topic);
+        let Some(record) = record.ok().filter(|found| is_current(view, found).is_ok()) else {
             continue;
         };
         let now = configuration(view, &record);

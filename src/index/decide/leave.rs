@@ -96,6 +96,9 @@ pub(super) fn forget(
     let going = keys_to_drop(view, peer.as_ref(), &waiting, keep_topics);
     for &key in &going {
         deleted += drop_kept(view, &mut decision, key, &going, None, &mut counters);
+    }
+    // After all topics: subscriptions to topics that go end with these, whosever they are.
+    for &key in &going {
         drop_subscriptions(view, &mut decision, key);
         drop_remains(view, &mut decision, key);
     }

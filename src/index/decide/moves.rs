@@ -1,6 +1,6 @@
 //! Wishes for another host: the owner's or operator's, and those of a peer that leaves.
 
-use super::copies::epoch;
+use super::copies::{epoch, is_current};
 use super::overlay::View;
 use super::recasting::{Places, Recasting, Why, configuration};
 use super::rights::{self, Action, Caller};
@@ -23,6 +23,7 @@ pub(super) fn move_topic(
 ) -> Result<Decision, ErrorReply> {
     let record = view.topic(name).ok_or_else(|| not_found(name))?;
     rights::check(view, caller, &Action::Change(&record))?;
+    is_current(view, &record)?;
     let to = match to {
         Some(to) => named(view, &record, to)?,
         None => anybody(view, &record)?,

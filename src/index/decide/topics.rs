@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
 
-use super::copies::{first_replicas, resized};
+use super::copies::{first_replicas, is_current, resized};
 use super::overlay::View;
 use super::recasting::{Places, Recasting, Why, configuration, recast};
 use super::rights::{self, Action, Caller};
@@ -326,6 +326,7 @@ pub(super) fn set(
     let by = rights::check(view, caller, &Action::Change(&record))?;
     let peer = by.map(|peer| peer.name.clone());
     check_settings(settings)?;
+    is_current(view, &record)?;
     if record.version != version {
         return Err(ErrorReply::new(
             ErrorCode::VersionMismatch,

@@ -5,10 +5,11 @@ use super::{Directory, Packed, Slot};
 use crate::index::record::{TopicRecord, TopicState};
 use crate::limits;
 use crate::replication::configuration::{Configuration, Phase};
-use crate::replication::manager::{Candidate, Standing};
+use crate::replication::manager::{Candidate, Report, Standing, is_behind};
 use crate::replication::members::{Members, PeerNo};
 use crate::types::{Fingerprint, TopicId};
 use crate::wire::index::TopicPhase;
+use crate::wire::index::copies::CopyReport;
 
 /// Who keeps a topic's copies: kept once for all topics with the same ones, so that copies cost a
 /// topic no memory.
@@ -155,6 +156,9 @@ impl Directory {
         let until = end.min(from.saturating_add(limits::SLOTS_PER_LOCK));
         let found = (from..until).filter_map(move |slot| {
             let packed = self.topics.get(slot)?;
+            if self.is_behind(packed.topic) {
+                return None;
+            }
             let replicas = &self.copies.get(packed.copies).replicas;
             let named = number.is_none_or(|number| replicas.contains(PeerNo(number)));
             named.then(|| Named {
@@ -253,6 +257,7 @@ impl Directory {
     pub(super) fn phase_of(&self, packed: &Packed) -> TopicPhase {
         let in_sync = self.copies.get(packed.copies).in_sync;
         match packed.phase {
+            _ if self.is_behind(packed.topic) => TopicPhase::Behind,
             PackedPhase::Held => TopicPhase::Held,
             _ if self.live_of(in_sync).is_empty() => TopicPhase::Offline,
             PackedPhase::HandingOver => TopicPhase::HandingOver,
@@ -278,6 +283,42 @@ impl Directory {
     pub fn copies_count(&self, key: Fingerprint) -> u32 {
         let number = self.keys.find(&key);
         number.map_or(0, |number| self.peers[number as usize].copies)
+    }
+
+    /// Keeps a peer's word on a topic if it shows that this index comes from a backup; whether that is
+    /// news, so that nothing is decided about the topic from now on.
+    pub fn note_known(&mut self, peer: Fingerprint, report: &CopyReport) -> bool {
+        let Some(slot) = self.topics.find_id(report.topic) else {
+            return false;
+        };
+        let Some(no) = self.peer_no(peer) else {
+            return false;
+        };
+        let record = self.configuration_of(self.topics.packed(slot));
+        let word = Report {
+            peer: no,
+            known: report.known,
+            own_grant: report.own_grant,
+            end: report.end,
+            lineage: 0,
+        };
+        if !is_behind(&record, &word) {
+            return false;
+        }
+        let words = self.behind.entry(report.topic).or_default();
+        let news = words.is_empty();
+        words.insert(peer, report.clone());
+        news
+    }
+
+    /// Whether a peer knows more of a topic than this index; see [`Directory::note_known`].
+    pub fn is_behind(&self, topic: TopicId) -> bool {
+        self.behind.contains_key(&topic)
+    }
+
+    /// How many such topics there are.
+    pub fn behind_count(&self) -> usize {
+        self.behind.len()
     }
 
     /// Whether a topic has its copies by name, but one of them is away while the host is there: another

@@ -78,7 +78,8 @@ impl Directory {
         replicas.contains(PeerNo(number))
     }
 
-    /// Only a host that is in the in-sync set may act as one.
+    /// Only a host that is in the in-sync set may act as one, and none of a topic of which a peer knows
+    /// more than the index.
     fn assignment_of(&self, slot: Slot, number: u32) -> Assignment {
         let record = self.record_of(slot);
         let copies = record.copies();
@@ -90,7 +91,8 @@ impl Directory {
         } = record;
         let packed = self.topics.packed(slot);
         let in_sync = &self.copies.get(packed.copies).in_sync;
-        match packed.host == number && in_sync.contains(PeerNo(number)) {
+        let acts = packed.host == number && in_sync.contains(PeerNo(number));
+        match acts && !self.is_behind(topic) {
             true => Assignment::Host {
                 topic,
                 name,

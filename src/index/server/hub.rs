@@ -19,6 +19,7 @@ use crate::index::waiters::{Verdict, WaitId, Waiters};
 use crate::types::{Fingerprint, MonoNs, SessionId, TopicId};
 use crate::wire::ErrorReply;
 use crate::wire::index::SessionEnd;
+use crate::wire::index::copies::CopyReport;
 
 /// How a session's streams end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,6 +252,23 @@ impl Hub {
         state.stopping = true;
         let effects = state.sessions.end_all(SessionEnd::ShuttingDown);
         self.apply(&mut state, effects);
+    }
+
+    /// Takes a peer's word that it knows later epochs than the index. Whoever hosts such a topic by the
+    /// index's record is told to follow.
+    pub(super) fn known(&self, peer: Fingerprint, reports: &[CopyReport]) {
+        for report in reports {
+            let record = {
+                let mut directory = self.directory.write();
+                let news = directory.note_known(peer, report);
+                news.then(|| directory.topic_by_id(report.topic)).flatten()
+            };
+            let Some(record) = record else { continue };
+            log::behind(&record.name, record.grant, report.known.grant, peer);
+            for replica in record.replicas {
+                self.push(replica, [Difference::Host(report.topic)].into_iter());
+            }
+        }
     }
 
     /// Begins to wait for the acceptance of topics about to be created.

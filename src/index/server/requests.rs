@@ -364,7 +364,7 @@ impl Index {
             subscriptions: directory.subscription_count() as u64,
             under_replicated: tally.under_replicated,
             offline: tally.offline,
-            behind: 0,
+            behind: directory.behind_count() as u64,
         }
     }
 }

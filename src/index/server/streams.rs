@@ -244,6 +244,7 @@ async fn acknowledged(index: &Index, link: &Link, frame: &Frame) -> Result<(), S
     index
         .hub
         .settle(done.accepted.into_iter().map(|topic| (topic, None)));
+    index.hub.known(link.peer, &done.known);
     if !done.erased.is_empty() {
         let event = Event::Erased {
             host: link.peer,

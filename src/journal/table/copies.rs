@@ -1,6 +1,7 @@
 //! What is decided and applied about topics of which this peer keeps a copy.
 
-use super::{Decision, KeptTopic, Position, PositionKey, Table, Topic, boxed, whole_batch};
+use super::append::whole_batch;
+use super::{Decision, KeptTopic, Position, PositionKey, Table, Topic, boxed};
 use crate::journal::command::{Outcome, Refusal};
 use crate::journal::dedupe::{Dedupe, Range};
 use crate::journal::record::{HostRanges, Record};

@@ -105,7 +105,9 @@ fn what_is_kept_of_a_segment_stays_and_the_rest_is_given_back() {
     let (journal, report) = open_with(by_hand(&disk));
     assert!(report.was_clean && report.damage.is_empty(), "{report:?}");
     assert_eq!(contents(&journal), before);
-    assert_eq!(rewrite_now(&journal), 0);
+    // Closing may have written a checkpoint that lets one more segment go, once the keeper has said so.
+    rewrite_now(&journal);
+    assert_eq!(contents(&journal), before);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What hosts ask of the index: another in-sync set, and the end of a hand-over.
+//! What hosts ask of the index: another in-sync set, the end of a hand-over, and to be in no set with a
+//! damaged copy.
 //!
 //! A wish without an answer within a second is given back to the machine as unknown, and an answer that
 //! comes later is not heard: until the record tells, the machine waits for the union of both sets.
@@ -13,10 +14,11 @@ use tokio::task::JoinSet;
 use super::{Replication, records};
 use crate::client::{ClientError, IndexLink, describe};
 use crate::limits;
+use crate::peer::host::HostState;
 use crate::replication::configuration::{AlterInSync, Altered};
 use crate::replication::members::PeerNo;
 use crate::types::{Epoch, TopicId};
-use crate::wire::index::copies::HandOver;
+use crate::wire::index::copies::{HandOver, LeaveInSync};
 
 /// A question for the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(in crate::peer) enum Ask {
     Alter(TopicId, AlterInSync),
     /// That this peer, which has everything, takes the topic over.
     HandOver(TopicId, Epoch, PeerNo),
+    /// To take this peer out of the in-sync set, for its copy is damaged (rule 10).
+    Leave(TopicId),
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +76,11 @@ impl Asks {
 }
 
 /// Asks the index whatever hosts want to know, until dropped.
-pub(in crate::peer) async fn run(replication: Arc<Replication>, index: IndexLink) {
+pub(in crate::peer) async fn run(
+    replication: Arc<Replication>,
+    index: IndexLink,
+    state: Arc<HostState>,
+) {
     let mut asking = JoinSet::new();
     loop {
         for ask in replication.asks.wait().await {
@@ -81,12 +89,14 @@ pub(in crate::peer) async fn run(replication: Arc<Replication>, index: IndexLink
                 let _ = asking.join_next().await;
             }
             let (replication, index) = (Arc::clone(&replication), index.clone());
+            let state = Arc::clone(&state);
             asking.spawn(async move {
                 match ask {
                     Ask::Alter(topic, wish) => alter(&replication, &index, topic, &wish).await,
                     Ask::HandOver(topic, epoch, to) => {
                         hand_over(&replication, &index, topic, epoch, to).await;
                     }
+                    Ask::Leave(topic) => leave(&index, &state, topic).await,
                 }
             });
         }
@@ -139,6 +149,26 @@ async fn hand_over(
             tokio::time::sleep(limits::ASK_AGAIN).await;
             replication.look_again(topic);
         }
+    }
+}
+
+/// Asks until the index has answered, in this session only: in the next one the index names this peer
+/// host again, or not, and it is asked anew.
+async fn leave(index: &IndexLink, state: &HostState, topic: TopicId) {
+    let doing = "leaving the in-sync set of a topic whose copy is damaged here";
+    let Some(session) = state.session() else {
+        return;
+    };
+    while state.session() == Some(session) {
+        let request = LeaveInSync { session, topic };
+        match within(doing, index.call(doing, &request, false)).await {
+            // Another peer hosts it now, and this one is told to copy it.
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%topic, error = %describe(&error), "{doing}: no answer; trying again");
+            }
+        }
+        tokio::time::sleep(limits::ASK_AGAIN).await;
     }
 }
 

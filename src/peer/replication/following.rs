@@ -24,8 +24,6 @@ mod engine;
 mod entries;
 mod link;
 mod outbox;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

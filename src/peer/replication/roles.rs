@@ -13,6 +13,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use tokio::sync::{mpsc, oneshot};
 
+use super::asking::Ask;
 use super::following::Copying;
 use super::hosting::Beginning;
 use super::{Replication, records};
@@ -313,6 +314,12 @@ impl Roles {
             taken.known.extend(self.report(topic, &role.name));
             return;
         }
+        if self.is_damaged(topic) && role.record.in_sync.len() > 1 {
+            // Its log may end before what is committed, and a good copy would be cut to it (rule 10).
+            tracing::error!(%topic, "the copy of topic '{}' is damaged here; another peer is to host it", role.name);
+            self.replication.asks.push(Ask::Leave(topic));
+            return;
+        }
         if role.alone {
             self.replication.begin_alone(topic);
             return;
@@ -329,6 +336,10 @@ impl Roles {
             record: role.record,
             min_in_sync: role.min_in_sync,
         });
+    }
+
+    fn is_damaged(&self, topic: TopicId) -> bool {
+        self.journal.copy(topic).is_some_and(|copy| copy.damaged)
     }
 
     fn go_on_hosting(&self, topic: TopicId, role: HostRole, taken: &mut Taken) {

@@ -47,10 +47,14 @@ impl ReplicationThread {
             client: client.clone(),
             replication: Arc::clone(&self.replication),
             journal: self.journal.clone(),
-            state: self.state,
+            state: Arc::clone(&self.state),
         }));
         let roles = Roles::new(Arc::clone(&self.replication), self.journal, copying);
-        let asking = asking::run(Arc::clone(&self.replication), client.index().clone());
+        let asking = asking::run(
+            Arc::clone(&self.replication),
+            client.index().clone(),
+            self.state,
+        );
         tokio::select! {
             () = roles.run(self.frames) => {}
             () = asking => {}

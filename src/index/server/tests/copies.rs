@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::index::session::Leases;
-use crate::types::{Epoch, Fingerprint};
+use crate::types::{Epoch, Fingerprint, Offset};
 use crate::wire::index::copies::{
-    AlterInSync, Copies, CopiesPhase, HandOver, LeaveInSync, MoveState, MoveTopic,
+    AlterInSync, Copies, CopiesPhase, CopyReport, HandOver, LeaveInSync, MoveState, MoveTopic,
 };
 use crate::wire::index::{IndexStatus, ShowTopic, TopicPhase};
 
@@ -272,6 +272,51 @@ fn a_wished_move_is_asked_for_until_it_is_done() {
         };
         let moved = call(&one.connection, &wish).await.unwrap();
         assert!(matches!(moved.state, MoveState::Done { epoch } if epoch.grant == 2));
+        index.stop().await;
+    });
+}
+
+#[test]
+fn a_topic_of_which_a_peer_knows_more_is_frozen() {
+    run_test(async {
+        let index = TestIndex::start();
+        let mut one = index.keeper("1").await;
+        let mut two = index.keeper("2").await;
+        let CreateOutcome::Created { topic: id, .. } = one.create(&["T1"]).await.outcomes[0] else {
+            panic!("it is new");
+        };
+        let frame = two.assigned().await;
+        let word = Assigned {
+            revision: frame.revision,
+            refused: vec![],
+            known: vec![CopyReport {
+                topic: id,
+                name: topic("T1"),
+                known: Epoch {
+                    grant: 3,
+                    incarnation: 1,
+                },
+                own_grant: 3,
+                end: Offset(5),
+            }],
+        };
+        let (up, _) = two.assign.as_mut().unwrap();
+        up.send(&word).await.unwrap();
+        let copies = one.replicates(|_| true).await;
+        assert_eq!(copies.host, one.key(), "it may not act any more");
+        let request = AlterInSync {
+            topic: id,
+            epoch: one.epoch(&copies),
+            version: copies.version,
+            members: vec![(one.key(), 0)],
+        };
+        let refused = call(&one.connection, &request).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::NotReady);
+        let status = call(&one.connection, &IndexStatus {}).await.unwrap();
+        assert_eq!(status.behind, 1);
+        let show = ShowTopic { name: topic("T1") };
+        let shown = call(&one.connection, &show).await.unwrap();
+        assert_eq!(shown.info.phase, TopicPhase::Behind);
         index.stop().await;
     });
 }

@@ -6,6 +6,9 @@
 //! topic is dropped, with all that it would have acknowledged, and taken up again from what the
 //! journal has.
 
+mod asking;
+mod frames;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::pending;
@@ -16,24 +19,19 @@ use hashbrown::HashMap;
 use tokio::sync::mpsc;
 
 use super::entries::Entries;
-use super::link::{self, Dialling, Event, Link, What};
-use super::{CopyingContext, Request, Requests, dedupe};
-use crate::client::{Backoff, describe};
+use super::link::{self, Dialling, Event, Link};
+use super::{CopyingContext, Request, Requests};
+use crate::client::Backoff;
 use crate::clock;
-use crate::journal::{
-    Command, CompletionQueue, DedupeRange, Done, KeptTopic, Outcome, Position, PositionKey, Stopped,
-};
+use crate::journal::{Command, CompletionQueue, DedupeRange, Done, KeptTopic, Outcome, Stopped};
 use crate::limits;
 use crate::replication::acks::JournalSeq;
 use crate::replication::following::{Entry, Following, FollowingEffect};
-use crate::replication::hosting::{Down, SlotNo};
+use crate::replication::hosting::SlotNo;
 use crate::replication::members::PeerNo;
 use crate::replication::rules::Rules;
 use crate::transport::CallError;
 use crate::types::{Fingerprint, MonoNs, Offset, ProducerId, TopicId, TopicName};
-use crate::wire::batch;
-use crate::wire::index::copies::LeaveInSync;
-use crate::wire::peer::replication::{FetchDedupe, Positions};
 
 /// What a task of the engine's brings back.
 enum Brought {
@@ -249,109 +247,6 @@ impl Engine {
         names
     }
 
-    // ---- what hosts say ----
-
-    async fn on_event(&mut self, event: Event) -> Result<(), Stopped> {
-        let Event { host, link, what } = event;
-        let Some(known) = self.links.get_mut(&host).filter(|l| l.number == link) else {
-            return Ok(());
-        };
-        match what {
-            What::Opened(connection, outbox) => {
-                known.open = Some((connection, outbox));
-                let effects = self.machine.opened(host);
-                self.perform(effects, None).await
-            }
-            What::Closed => {
-                known.open = None;
-                self.machine.closed(host);
-                Ok(())
-            }
-            What::Frame(Down::Ended(slot)) => self.end_slot(host, slot),
-            What::Frame(frame) => {
-                if let Down::Watermarks(moved) = &frame {
-                    for (slot, ..) in moved {
-                        self.goes_well(host, *slot);
-                    }
-                }
-                let effects = self.machine.frame(host, frame);
-                self.perform(effects, None).await
-            }
-            What::Batches(slot, bytes) => self.on_batches(host, slot, bytes).await,
-            What::Positions(positions) => self.on_positions(host, positions).await,
-        }
-    }
-
-    /// The host gave the slot up, or it is of no use: asked for again after a while.
-    fn end_slot(&mut self, host: PeerNo, slot: SlotNo) -> Result<(), Stopped> {
-        let topic = self.machine.topic_on(host, slot);
-        // It has no effects: the slot is gone on both sides.
-        let _ = self.machine.frame(host, Down::Ended(slot));
-        if let Some(id) = topic {
-            self.later(id);
-        }
-        Ok(())
-    }
-
-    fn goes_well(&mut self, host: PeerNo, slot: SlotNo) {
-        if let Some(id) = self.machine.topic_on(host, slot)
-            && let Some(kept) = self.topics.get_mut(&id)
-        {
-            kept.backoff.reset();
-        }
-    }
-
-    async fn on_batches(
-        &mut self,
-        host: PeerNo,
-        slot: SlotNo,
-        mut rest: Bytes,
-    ) -> Result<(), Stopped> {
-        while let Some(id) = self.machine.topic_on(host, slot) {
-            let (bytes, header) = match first_batch(&mut rest, id) {
-                Ok(Some(batch)) => batch,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(topic = %id, %error, "a host sent what is no batch of the topic");
-                    return self.end_slot(host, slot);
-                }
-            };
-            self.goes_well(host, slot);
-            let (base, end, epoch) = (header.base, header.end(), header.epoch);
-            let effects = self.machine.batch(host, slot, base, end, epoch);
-            self.perform(effects, Some(bytes)).await?;
-        }
-        Ok(())
-    }
-
-    async fn on_positions(&mut self, host: PeerNo, frame: Positions) -> Result<(), Stopped> {
-        let Some(topic) = self.machine.topic_on(host, frame.slot) else {
-            return Ok(());
-        };
-        let positions = frame.positions.into_iter().map(|entry| {
-            let key = PositionKey {
-                subscriber: entry.subscriber,
-                group: entry.group,
-            };
-            let at = Position {
-                next: entry.next,
-                sequence: entry.sequence,
-            };
-            (key, at)
-        });
-        let command = Command::ReplicatePositions {
-            topic,
-            positions: positions.collect(),
-        };
-        let number = (!frame.more).then(|| self.machine.written() + 1);
-        self.submit(topic, number, command).await?;
-        if frame.more {
-            return Ok(());
-        }
-        let effects = self.machine.positions(host, frame.slot, frame.revision);
-        self.perform(effects, None).await
-    }
-
     // ---- what the machine says ----
 
     /// `batch`: the one that the machine was asked about.
@@ -411,117 +306,6 @@ impl Engine {
         self.entries.push(topic, number);
         let done = Done::Queue(Arc::clone(&self.done), number.unwrap_or(0));
         self.context.journal.submit(command, done).await
-    }
-
-    fn fetch_dedupe(&self, host: PeerNo, id: TopicId) {
-        let open = self.links.get(&host).and_then(|link| link.open.as_ref());
-        let topic = self.machine.topic(id);
-        let slot = self.machine.slot_of(id);
-        let (Some((connection, _)), Some(topic), Some(slot)) = (open, topic, slot) else {
-            return;
-        };
-        // The answer's epoch was made known before this was asked for.
-        let request = FetchDedupe {
-            topic: id,
-            epoch: topic.known(),
-            below: topic.log().start(),
-        };
-        let (connection, brought) = (connection.clone(), self.brought.clone());
-        tokio::spawn(async move {
-            let fetched = dedupe::fetch(&connection, &request).await;
-            // An engine that is gone needs it no more.
-            let _ = brought.send(Brought::Dedupe(id, slot, fetched)).await;
-        });
-    }
-
-    fn leave_set(&mut self, id: TopicId) {
-        let Some(kept) = self.topics.get_mut(&id) else {
-            return;
-        };
-        if std::mem::replace(&mut kept.leaving, true) {
-            return;
-        }
-        let (index, brought) = (self.context.client.index().clone(), self.brought.clone());
-        let session = self.context.state.session();
-        tracing::warn!(topic = %id, name = %kept.name, "leaving the in-sync set, to fetch the copy anew");
-        tokio::spawn(async move {
-            let doing = "leaving a topic's in-sync set";
-            let left = match session {
-                Some(session) => {
-                    let request = LeaveInSync { session, topic: id };
-                    let asked = index.call(doing, &request, false).await;
-                    let told = asked.inspect_err(|error| {
-                        tracing::warn!(topic = %id, error = %describe(error), "{doing} failed; trying again");
-                    });
-                    told.is_ok()
-                }
-                None => false,
-            };
-            let _ = brought.send(Brought::Left(id, left)).await;
-        });
-    }
-
-    async fn on_brought(&mut self, brought: Brought) -> Result<(), Stopped> {
-        match brought {
-            Brought::Left(id, left) => {
-                let Some(kept) = self.topics.get_mut(&id) else {
-                    return Ok(());
-                };
-                kept.leaving = false;
-                if !left {
-                    self.later(id);
-                    return Ok(());
-                }
-                let effects = self.machine.left(id);
-                self.perform(effects, None).await
-            }
-            Brought::Dedupe(id, slot, fetched) => {
-                // Asked for on a slot that is gone: asked for anew on the next.
-                if self.machine.slot_of(id) != Some(slot) {
-                    return Ok(());
-                }
-                match fetched {
-                    Ok(ranges) => self.on_dedupe(id, &ranges).await,
-                    Err(error) => {
-                        tracing::warn!(topic = %id, %error, "could not fetch what a host remembers of producers");
-                        match self.topics.get(&id).map(|kept| kept.host) {
-                            Some(host) => self.end_slot(host, slot),
-                            None => Ok(()),
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    async fn on_dedupe(
-        &mut self,
-        topic: TopicId,
-        ranges: &[(ProducerId, DedupeRange)],
-    ) -> Result<(), Stopped> {
-        let Some(below) = self.machine.topic(topic).map(|topic| topic.log().start()) else {
-            return Ok(());
-        };
-        let mut parts = ranges.chunks(limits::RANGES_PER_FRAME).peekable();
-        let mut first = true;
-        loop {
-            let part = parts.next().unwrap_or(&[]);
-            let is_last = parts.peek().is_none();
-            let number = is_last.then(|| self.machine.written() + 1);
-            let command = Command::Dedupe {
-                topic,
-                below,
-                first,
-                ranges: part.to_vec(),
-            };
-            self.submit(topic, number, command).await?;
-            if is_last {
-                break;
-            }
-            first = false;
-        }
-        let effects = self.machine.dedupe(topic);
-        self.perform(effects, None).await
     }
 
     // ---- what is durable ----
@@ -593,16 +377,5 @@ impl Engine {
     }
 }
 
-/// Takes the first batch off a frame's payload, verified. Its bytes share the frame's buffer until the
-/// journal has copied them.
-fn first_batch(
-    rest: &mut Bytes,
-    topic: TopicId,
-) -> Result<Option<(Bytes, batch::BatchHeader)>, batch::BatchError> {
-    let Some((first, after)) = batch::split_first(rest)? else {
-        return Ok(None);
-    };
-    *rest = after;
-    let header = link::verified(&first, topic)?;
-    Ok(Some((first, header)))
-}
+#[cfg(test)]
+mod tests;
