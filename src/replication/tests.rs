@@ -185,6 +185,21 @@ fn a_hand_over_pauses_and_says_when_the_target_is_level() {
     assert_eq!(give(&mut topic, acked(3), ms(9_000)), []);
 }
 
+#[test]
+fn a_grant_that_an_index_from_a_backup_gives_again_deposes() {
+    for version in [1, 7] {
+        let mut topic = host(&[A, B], 1);
+        let given = Configuration {
+            host: B,
+            version,
+            ..record(&[A, B])
+        };
+        let effects = give(&mut topic, HostEvent::Record(given), START);
+        assert_eq!(effects, [HostEffect::StepDown]);
+        assert!(!topic.takes_appends());
+    }
+}
+
 fn answer(grant: u32, common: Option<(Epoch, Offset)>) -> ReplicaEvent {
     ReplicaEvent::Answered(JoinAnswer {
         epoch: epoch(grant),
