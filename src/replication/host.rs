@@ -329,8 +329,8 @@ impl HostTopic {
         if record.grant > self.epoch.grant {
             self.step_down(effects);
         }
-        // A grant has one host; but an index from a backup may give it again, to another peer, in any
-        // version. Its own claim is the older one, and it cannot tell which of them holds.
+        // A grant has one host, but an index from a backup may give it again, to another peer and in any
+        // version: two would write under one epoch.
         if record.grant == self.epoch.grant && record.host != context.me {
             self.step_down(effects);
             return;
