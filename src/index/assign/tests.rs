@@ -173,6 +173,9 @@ fn only_of_what_a_frame_told_it_a_host_may_know_more() {
         },
         own_grant: 0,
         end: Offset(5),
+        version: 9,
+        settings: TopicSettings::default(),
+        damaged: false,
     };
     let mut feed = Feed::new(HOST);
     assert!(matches!(feed.next(&directory), Next::Frame(_)));

@@ -67,6 +67,13 @@ pub(super) fn is_current(view: &View<'_>, record: &TopicRecord) -> Result<(), Er
     ))
 }
 
+/// As [`is_current`], of every topic of which a key keeps a copy.
+pub(super) fn all_current(view: &View<'_>, key: Fingerprint) -> Result<(), ErrorReply> {
+    let behind = view.base.behind_of(key);
+    let record = behind.and_then(|topic| view.base.topic_by_id(topic));
+    record.map_or(Ok(()), |record| is_current(view, &record))
+}
+
 // ---- a host's wishes ----
 
 pub(super) fn alter(

@@ -4,7 +4,7 @@
 
 use hashbrown::HashSet;
 
-use super::copies::wanted;
+use super::copies::{all_current, wanted};
 use super::moves::{self, can_move};
 use super::overlay::View;
 use super::recasting::{Places, Recasting, Why};
@@ -27,6 +27,7 @@ pub(super) fn deregister(
     discard: bool,
 ) -> Result<Decision, ErrorReply> {
     let peer = rights::own(view, caller)?;
+    all_current(view, caller.key)?;
     let some = match view.base.is_live(caller.key) {
         true => moving(view, caller.key, discard),
         false => Vec::new(),
@@ -114,6 +115,8 @@ pub(super) fn forget(
     let mut counters = view.counters();
     let (mut deleted, mut kept) = (0, 0);
     let going = keys_to_drop(view, peer.as_ref(), &waiting, keep_topics);
+    // What only this peer has may be all that is left: the record does not say.
+    going.iter().try_for_each(|&key| all_current(view, key))?;
     for &key in &going {
         deleted += drop_kept(view, &mut decision, key, &going, None, &mut counters);
     }
