@@ -254,6 +254,11 @@ pub fn list() -> Vec<Golden> {
                 in_sync: vec![peer("1")],
                 replicas: vec![peer("1"), peer("2")],
                 handing_to: Some(peer("2")),
+                held: Some(copies::HeldInfo {
+                    messages: 3,
+                    bytes: 4,
+                    since: TIME,
+                }),
                 subscribers: vec![peer("2")],
                 subscriber_count: 1,
             },
@@ -400,8 +405,9 @@ pub fn list() -> Vec<Golden> {
                 under_replicated: 5,
                 offline: 6,
                 behind: 7,
+                held: 8,
             },
-            "16000000 12 05302e312e308080f2818389850601020304050607",
+            "17000000 12 05302e312e308080f281838985060102030405060708",
         ),
         golden(
             Index,

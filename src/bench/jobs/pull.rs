@@ -97,6 +97,7 @@ async fn fill(bench: &Bench<'_>, fleet: &Fleet, kind: Kind) -> Result<Topics, Be
             Layout::Batched => limits::BATCH_MESSAGES,
             _ => 1,
         },
+        hold: false,
         ..PublisherOptions::default()
     });
     let body = bytes::Bytes::from(vec![b'x'; kind.size]);

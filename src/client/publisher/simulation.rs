@@ -103,6 +103,7 @@ impl World {
                 }
             }
             Effect::Waiting { .. } => {}
+            Effect::Hold { .. } | Effect::Held { .. } => panic!("the host is there"),
         }
     }
 
