@@ -44,6 +44,14 @@ fn check_baseline(baseline: &Value) {
     }
 }
 
+/// Jobs that tell how long each of a few things took.
+fn check_times(found: &Value) {
+    let times = found["extra"]["times_ms"].as_array().unwrap();
+    assert!(!times.is_empty(), "{found:#}");
+    let is_time = |ms: &Value| ms.as_f64().is_some_and(|ms| ms > 0.0);
+    assert!(times.iter().all(is_time), "{found:#}");
+}
+
 #[test]
 fn the_quick_form_runs_every_job_and_writes_a_report() {
     let deployment = Deployment::new();
@@ -57,17 +65,25 @@ fn the_quick_form_runs_every_job_and_writes_a_report() {
     let jobs: BTreeSet<&str> = found.iter().filter_map(|f| f["job"].as_str()).collect();
     let expected = [
         "e2e",
+        "failover",
         "lookup",
         "lookup-topics",
         "memory",
         "publish",
         "pull",
+        "restart",
         "scale",
     ];
     assert_eq!(jobs, BTreeSet::from(expected));
-    for measured in found.iter().filter(|found| found["job"] != "memory") {
-        check(measured);
+    for measured in &found {
+        match measured["job"].as_str().unwrap() {
+            "memory" => {}
+            "failover" | "restart" => check_times(measured),
+            _ => check(measured),
+        }
     }
+    let of = |job: &str| found.iter().filter(|found| found["job"] == job).count();
+    assert_eq!((of("failover"), of("restart")), (2, 2));
     let memory = found.iter().find(|found| found["job"] == "memory").unwrap();
     assert!(number(&memory["extra"], "bytes_per_topic") > 0.0);
 
