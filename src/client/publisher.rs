@@ -33,6 +33,8 @@ mod fake_host;
 mod find;
 mod handle;
 mod holding;
+#[cfg(test)]
+mod holding_tests;
 mod links;
 mod mailbox;
 #[cfg(test)]
