@@ -48,6 +48,30 @@ fn publishing_and_pulling_go_on_while_the_index_is_down() {
 }
 
 #[test]
+fn the_only_copy_is_read_after_a_restart_without_an_index() {
+    let d = Deployment::new();
+    let index = d.index();
+    let peer = d.peer("1");
+    run(&d, "publish T1 one --id 2").ok();
+    run(&d, "publish T1 two --id 2").ok();
+    run(&d, "pull T1 --id 3").ok();
+    index.kill();
+    peer.kill();
+    let peer = d.spawn(["peer", "--id", "1"]);
+    peer.wait_for("listening on");
+    assert_eq!(
+        run(&d, "pull T1 --id 3 --from start").ok(),
+        "Messages from topic 'T1':\n  1: one\n  2: two\n"
+    );
+    let next = run(&d, "publish T1 three --id 2 --timeout 500ms");
+    assert_ne!(
+        next.code,
+        Some(0),
+        "nothing is appended before the index has granted an epoch"
+    );
+}
+
+#[test]
 fn a_peer_that_comes_back_on_another_port_is_found() {
     let d = Deployment::new();
     let _index = d.index();

@@ -16,8 +16,9 @@
 //!   3 end       u64 topics · u64 as of (the highest of any topic)
 //! topic: host (as in `record`) · u64 as of · u8 bits (1 = traffic, 2 = role, 4 = epochs)
 //!   · [traffic] · [role] · [epochs]
-//! role: u64 highest epoch heard of · u8 hosts it; without it: hosts it, and has heard of no epoch but
-//!   of its grant and those of the log
+//! role: u64 highest epoch heard of · u8 (0 keeps a copy, 1 hosts it and nobody has a copy, 2 hosts it);
+//!   without it: hosts it, nobody has a copy, and it has heard of no epoch but of its grant and those
+//!   of the log
 //! epochs: u32 count · (u64 epoch · u64 first offset)*
 //! traffic: u64 start · u64 end · u64 bytes · u8 has last · i64 last append · u8 suspect
 //!   u32 marks     · (u64 base · u64 bytes · i64 first · i64 last)*
@@ -55,6 +56,10 @@ const END: u8 = 3;
 /// What is told of a topic.
 const TRAFFIC: u8 = 1;
 const ROLE: u8 = 2;
+/// Roles; without one: [`SOLE_HOST`].
+const COPY: u8 = 0;
+const SOLE_HOST: u8 = 1;
+const HOST: u8 = 2;
 const EPOCHS: u8 = 4;
 
 /// Bytes that a topic takes, beside its name.
@@ -251,7 +256,7 @@ fn encode_topic<'a>(
     let traffic = topic.traffic.as_deref();
     let epochs = traffic.map(|t| &t.epochs).filter(|e| e.len() > 0);
     let last = epochs.and_then(Epochs::last).unwrap_or_default();
-    let has_role = !topic.hosts || topic.heard != of_grant(topic.grant).max(last);
+    let has_role = !topic.hosts || topic.shared || topic.heard != of_grant(topic.grant).max(last);
     let mut bits = 0;
     for (bit, is_there) in [
         (TRAFFIC, traffic.is_some()),
@@ -267,7 +272,11 @@ fn encode_topic<'a>(
     }
     if has_role {
         out.put_u64_le(topic.heard.as_u64());
-        out.put_u8(u8::from(topic.hosts));
+        out.put_u8(match (topic.hosts, topic.shared) {
+            (false, _) => COPY,
+            (true, false) => SOLE_HOST,
+            (true, true) => HOST,
+        });
     }
     if let Some(epochs) = epochs {
         out.put_u32_le(epochs.len() as u32);
@@ -446,7 +455,8 @@ impl Loaded {
         if bits & ROLE != 0 {
             let heard = Epoch::from_u64(rest.try_get_u64_le()?);
             topic.heard = topic.heard.max(heard);
-            topic.hosts = rest.try_get_u8()? != 0;
+            let role = rest.try_get_u8()?;
+            (topic.hosts, topic.shared) = (role != COPY, role != SOLE_HOST);
         }
         if bits & EPOCHS != 0 {
             take_epochs(rest, &mut topic)?;

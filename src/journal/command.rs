@@ -109,6 +109,15 @@ pub enum Command {
         /// The new start; clamped to what the topic holds.
         start: Offset,
     },
+    /// Say whether other peers have, or may get, copies of a topic that this one hosts. Of one that is not
+    /// shared all that is durable is committed, whatever the index may say later; a topic that is
+    /// taken is not, unless this peer kept a copy before.
+    Share {
+        /// The topic.
+        topic: TopicId,
+        /// Whether.
+        shared: bool,
+    },
     /// The operator accepts what damage took: the topic is open again, and reads pass over holes.
     AcceptLoss {
         /// The topic.

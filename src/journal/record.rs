@@ -54,6 +54,8 @@ pub mod kind {
     pub const KNOWN: u16 = 18;
     /// What a topic's host remembers of its producers.
     pub const DEDUPE: u16 = 19;
+    /// Whether others have, or may get, copies of a hosted topic.
+    pub const SHARED: u16 = 20;
 }
 
 /// An entry's content. Applying it cannot fail: what it says was decided before.
@@ -83,6 +85,8 @@ pub enum Record {
     Known(KeptTopic, Epoch),
     /// What a topic's host remembers of its producers.
     Dedupe(TopicId, HostRanges),
+    /// Whether others have, or may get, copies.
+    Shared(TopicId, bool),
 }
 
 /// A part of what a topic's host remembers of its producers.
@@ -145,6 +149,7 @@ impl Record {
             Record::Truncate(..) | Record::Reset(..) => kind::TRUNCATE,
             Record::Known(..) => kind::KNOWN,
             Record::Dedupe(..) => kind::DEDUPE,
+            Record::Shared(..) => kind::SHARED,
         }
     }
 
@@ -159,6 +164,7 @@ impl Record {
             | Record::Truncate(topic, _)
             | Record::Reset(topic, _)
             | Record::Dedupe(topic, _)
+            | Record::Shared(topic, _)
             | Record::AcceptLoss(topic, _) => Some(*topic),
             Record::Known(topic, _) => Some(topic.id),
             Record::Boot(..) | Record::Marker(_) => None,
@@ -190,6 +196,10 @@ impl Record {
             Record::Trim(topic, start) => {
                 out.put_slice(&topic.0);
                 out.put_u64_le(start.0);
+            }
+            Record::Shared(topic, shared) => {
+                out.put_slice(&topic.0);
+                out.put_u8(u8::from(*shared));
             }
             Record::Marker(closed) => out.put_u64_le(u64::from(*closed)),
             Record::Truncate(topic, to) => {
@@ -284,6 +294,10 @@ fn decode_small(kind: u16, rest: &mut &[u8]) -> Result<Record, RecordError> {
         kind::DEDUPE => {
             let topic = TopicId(take(rest).map_err(short)?);
             Record::Dedupe(topic, take_ranges(rest).map_err(short)?)
+        }
+        kind::SHARED => {
+            let topic = TopicId(take(rest).map_err(short)?);
+            Record::Shared(topic, rest.try_get_u8().map_err(short)? != 0)
         }
         other => return Err(RecordError::Kind(other)),
     })

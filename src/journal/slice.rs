@@ -47,6 +47,8 @@ pub struct TopicCopy {
     pub own_grant: u32,
     /// Whether this peer hosts it; otherwise it keeps a copy.
     pub hosts: bool,
+    /// Whether other peers have, or may get, copies, see [`super::Command::Share`].
+    pub shared: bool,
     /// Damage may have taken some of it, and the loss was not accepted.
     pub damaged: bool,
 }

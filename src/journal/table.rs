@@ -96,6 +96,8 @@ pub(super) struct Topic {
     pub(super) heard: Epoch,
     /// Whether this peer hosts it; otherwise it keeps a copy.
     pub(super) hosts: bool,
+    /// Whether other peers have, or may get, copies.
+    pub(super) shared: bool,
     pub(super) traffic: Option<Box<Traffic>>,
 }
 
@@ -107,6 +109,7 @@ impl Topic {
             grant: hosted.grant,
             heard: of_grant(hosted.grant),
             hosts: true,
+            shared: false,
             traffic: None,
         }
     }
@@ -118,6 +121,7 @@ impl Topic {
             grant: 0,
             heard: Epoch::default(),
             hosts: false,
+            shared: true,
             traffic: None,
         }
     }
@@ -223,6 +227,11 @@ impl Table {
                 reset,
             } => self.decide_position(topic, key, *next, *sequence, *reset),
             Command::Trim { topic, start } => self.decide_trim(topic, *start),
+            Command::Share { topic, shared } => match self.topics.get(topic) {
+                None => Decision::refuse(Refusal::UnknownTopic),
+                Some(t) if t.shared == *shared => Decision::Answer(Outcome::Done),
+                Some(_) => Decision::Write(Record::Shared(*topic, *shared), Outcome::Done),
+            },
             Command::AcceptLoss { topic } => match self.topics.get(topic) {
                 None => Decision::refuse(Refusal::UnknownTopic),
                 Some(t) => match t.traffic.as_deref().filter(|t| t.is_damaged()) {
@@ -362,6 +371,11 @@ impl Table {
                 }
             }
             Record::Dedupe(id, table) => self.apply_dedupe(id, table),
+            Record::Shared(id, shared) => {
+                if let Some(topic) = self.topics.get_mut(id) {
+                    topic.shared = *shared;
+                }
+            }
             Record::Marker(_) => {}
         }
         let traffic = record.topic().and_then(|id| self.topics.get(&id));

@@ -51,6 +51,7 @@ pub(super) struct Seen {
     grant: u32,
     heard: Epoch,
     hosts: bool,
+    shared: bool,
     pub(super) log: Option<Box<Log>>,
 }
 
@@ -183,6 +184,11 @@ impl View {
                     log.suspect = false;
                 }
             }
+            Record::Shared(id, shared) => {
+                if let Some(seen) = self.topics.get_mut(id) {
+                    seen.shared = *shared;
+                }
+            }
             Record::Boot(..) | Record::Marker(_) | Record::Dedupe(..) => {}
         }
         if let Some(id) = effect.record.topic()
@@ -260,6 +266,7 @@ impl View {
                     grant: hosted.grant,
                     heard: of_grant(hosted.grant),
                     hosts: true,
+                    shared: false,
                     log: None,
                 };
                 self.add_topic(hosted.id, seen);
@@ -354,6 +361,7 @@ impl View {
         seen.grant = topic.grant;
         seen.heard = topic.heard;
         seen.hosts = topic.hosts;
+        seen.shared = topic.shared;
         let Some(traffic) = topic.traffic.as_deref() else {
             seen.log = None;
             return;

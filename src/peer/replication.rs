@@ -161,10 +161,21 @@ impl Replication {
         }
     }
 
-    /// Whether this peer hosts the topic.
+    /// Whether this process has just started, the index has told it nothing yet, and nobody else can have
+    /// the topic: all that is there was committed, and nobody can have taken the role meanwhile.
+    pub(super) fn is_surely_alone(&self, topic: TopicId) -> bool {
+        if self.told.load(Ordering::Acquire) {
+            return false;
+        }
+        let copy = self.journal.get().and_then(|journal| journal.copy(topic));
+        copy.is_some_and(|copy| copy.hosts && !copy.shared)
+    }
+
+    /// Whether this peer hosts the topic, so that it may be read here.
     pub(super) fn hosts(&self, topic: TopicId) -> Result<(), ErrorReply> {
         let roles = self.roles.read();
-        match roles.alone.contains(&topic) || roles.copied.contains_key(&topic) {
+        let told = roles.alone.contains(&topic) || roles.copied.contains_key(&topic);
+        match told || self.is_surely_alone(topic) {
             true => Ok(()),
             false => Err(self.not_host(topic)),
         }
@@ -176,8 +187,11 @@ impl Replication {
         if roles.alone.contains(&topic) {
             return Ok(None);
         }
-        let hosted = roles.copied.get(&topic);
-        let hosted = hosted.ok_or_else(|| self.not_host(topic))?;
+        let hosted = match roles.copied.get(&topic) {
+            Some(hosted) => hosted,
+            None if self.is_surely_alone(topic) => return Ok(None),
+            None => return Err(self.not_host(topic)),
+        };
         hosted.visible().map(Some).ok_or_else(|| {
             ErrorReply::new(
                 ErrorCode::NotYetVisible,

@@ -65,6 +65,11 @@ impl Replay<'_> {
             "damage in the journal: {}",
             damage.what
         );
+        if self.report.damage_count == 0 {
+            // What nobody can read may have said that others have copies.
+            let topics = self.table.topics.values_mut();
+            topics.for_each(|topic| topic.shared = true);
+        }
         self.report.damage_count += 1;
         if self.report.damage.len() < limits::DAMAGE_REPORTS {
             self.report.damage.push(damage);

@@ -142,6 +142,7 @@ impl Table {
         topic.settings = boxed(kept.settings);
         topic.heard = topic.heard.max(epoch);
         topic.hosts = false;
+        topic.shared = true;
     }
 
     pub(super) fn apply_dedupe(&mut self, id: &TopicId, table: &HostRanges) {

@@ -70,6 +70,7 @@ impl View {
             seen.settings = settings;
             seen.heard = seen.heard.max(epoch);
             seen.hosts = false;
+            seen.shared = true;
             return;
         }
         let seen = Seen {
@@ -78,6 +79,7 @@ impl View {
             grant: 0,
             heard: epoch,
             hosts: false,
+            shared: true,
             log: None,
         };
         self.add_topic(kept.id, seen);
@@ -144,6 +146,7 @@ impl View {
             },
             own_grant: seen.grant,
             hosts: seen.hosts,
+            shared: seen.shared,
             damaged: log.is_some_and(|log| log.suspect || !log.damaged.is_empty()),
         })
     }

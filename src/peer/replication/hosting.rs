@@ -254,8 +254,11 @@ impl Replication {
                 if roles.alone.contains(&topic) {
                     return Ok(());
                 }
-                let hosted = roles.copied.get(&topic).map(Arc::clone);
-                hosted.ok_or_else(|| self.not_host(topic))?
+                match roles.copied.get(&topic) {
+                    Some(hosted) => Arc::clone(hosted),
+                    None if self.is_surely_alone(topic) => return Ok(()),
+                    None => return Err(self.not_host(topic)),
+                }
             };
             let (revision, told) = hosted.position_synced();
             for stream in machine.streams.values() {

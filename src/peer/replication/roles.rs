@@ -20,7 +20,7 @@ use super::{Replication, records};
 use crate::journal::{Command, Done, HostedTopic, Journal, KeptTopic, Outcome, Refusal};
 use crate::limits;
 use crate::peer::append::refused;
-use crate::peer::host::journal_stopped;
+use crate::peer::host::{call_error, journal_stopped};
 use crate::replication::configuration::{Configuration, Phase};
 use crate::transport::CallError;
 use crate::types::{
@@ -298,7 +298,26 @@ impl Roles {
         }))
     }
 
-    fn begin_hosting(
+    /// Makes durable whether others have, or may get, copies: before they do, for what a sole host has is
+    /// committed, and it serves it after its next start without asking the index.
+    async fn share(&self, topic: TopicId, shared: bool) -> Result<(), ErrorReply> {
+        if self
+            .journal
+            .copy(topic)
+            .is_some_and(|copy| copy.shared == shared)
+        {
+            return Ok(());
+        }
+        let command = Command::Share { topic, shared };
+        let outcome = self.submit(command).await.map_err(call_error)?;
+        match outcome.await {
+            Ok(Outcome::Refused(refusal)) => Err(refused(&refusal)),
+            Ok(Outcome::Stopped) | Err(_) => Err(journal_stopped()),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    async fn begin_hosting(
         &self,
         topic: TopicId,
         role: HostRole,
@@ -318,6 +337,10 @@ impl Roles {
             // Its log may end before what is committed, and a good copy would be cut to it (rule 10).
             tracing::error!(%topic, "the copy of topic '{}' is damaged here; another peer is to host it", role.name);
             self.replication.asks.push(Ask::Leave(topic));
+            return;
+        }
+        if let Err(error) = self.share(topic, !role.alone).await {
+            taken.refused.push((topic, error));
             return;
         }
         if role.alone {
@@ -342,11 +365,14 @@ impl Roles {
         self.journal.copy(topic).is_some_and(|copy| copy.damaged)
     }
 
-    fn go_on_hosting(&self, topic: TopicId, role: HostRole, taken: &mut Taken) {
+    async fn go_on_hosting(&self, topic: TopicId, role: HostRole, taken: &mut Taken) {
         match (self.replication.is_alone(topic), role.alone) {
             (true, true) => {}
             // Of the only copy all that is durable is committed.
-            (true, false) => self.begin_hosting(topic, role, Offset(u64::MAX), taken),
+            (true, false) => {
+                self.begin_hosting(topic, role, Offset(u64::MAX), taken)
+                    .await;
+            }
             (false, _) => {
                 self.replication.min_in_sync(topic, role.min_in_sync);
                 self.replication.record(topic, role.record);
@@ -445,8 +471,11 @@ impl Roles {
             Then::Host {
                 role,
                 known_watermark,
-            } => self.begin_hosting(topic, role, known_watermark, taken),
-            Then::GoOn(role) => self.go_on_hosting(topic, role, taken),
+            } => {
+                self.begin_hosting(topic, role, known_watermark, taken)
+                    .await;
+            }
+            Then::GoOn(role) => self.go_on_hosting(topic, role, taken).await,
             Then::Follow { name, host, grant } => match host {
                 Some(host) => self.copying.follow(topic, &name, host, grant),
                 None => drop(self.copying.unfollow(topic).await),
