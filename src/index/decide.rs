@@ -11,6 +11,7 @@
 //! | `copies`, `recasting` | in-sync sets, elections, placement, repair |
 //! | `moves` | wishes for another host |
 //! | `held` | messages for topics that nobody can host |
+//! | `recovery` | an index from a backup, topics whose copies are lost |
 //! | `leave` | deregistering and forgetting |
 //! | `session` | incarnations, a forgotten peer's return |
 //!
@@ -46,6 +47,7 @@ mod leave;
 mod moves;
 mod overlay;
 mod recasting;
+mod recovery;
 mod register;
 mod rights;
 mod session;
@@ -55,6 +57,8 @@ mod topics;
 pub use overlay::Overlay;
 use overlay::View;
 pub use recasting::{Recast, Why};
+pub use recovery::Gathered;
+pub(crate) use recovery::{Need, is_orphan, need};
 pub use rights::Caller;
 pub(crate) use rights::not_registered;
 pub(crate) use topics::{not_found as topic_not_found, peer_not_found};
@@ -157,6 +161,17 @@ pub enum Event {
         name: TopicName,
         to: Option<PeerName>,
     },
+    /// What an index that comes from a backup has learnt of topics: their records are rebuilt.
+    Recover {
+        topics: Vec<Gathered>,
+        owner: Option<PeerName>,
+    },
+    /// The owner or operator gives up what the survivor's copy lacks.
+    AcceptLoss {
+        caller: Caller,
+        gathered: Gathered,
+        survivor: Fingerprint,
+    },
     /// A peer came or went (`None`: any may have): topics that name it get a host that stands.
     Review {
         peer: Option<Fingerprint>,
@@ -205,6 +220,7 @@ impl Event {
                 // The queues of what is held are the directory's.
                 | Event::HoldMessages { .. }
                 | Event::HeldSettled { .. }
+                | Event::Recover { .. }
         )
     }
 }
@@ -239,6 +255,7 @@ pub enum Answer {
     /// The host may be given what is held.
     MayDrain,
     Settled(SettledHeld),
+    LossAccepted(Epoch),
     /// Of an event that walks: where it goes on.
     Walked {
         next: Option<Slot>,
@@ -468,6 +485,12 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
         Event::MoveTopic { caller, name, to } => {
             moves::move_topic(&view, *caller, name, to.as_ref())
         }
+        Event::Recover { topics, owner } => recovery::recover(&view, topics, owner.as_ref()),
+        Event::AcceptLoss {
+            caller,
+            gathered,
+            survivor,
+        } => recovery::accept_loss(&view, *caller, gathered, *survivor),
         Event::Review { peer, from } => Ok(copies::review(&view, *peer, *from)),
         Event::Place { from } => Ok(copies::place(&view, *from)),
         Event::Repair { topics } => Ok(copies::repair(&view, topics)),

@@ -119,6 +119,8 @@ fn reason(why: &Why) -> String {
         Why::Held => "nobody can host it, so the index holds messages for it".into(),
         Why::Drained => "its host has all that the index held".into(),
         Why::Leaves(peer) => format!("peer {peer} leaves"),
+        Why::Recovered => "rebuilt from what peers have".into(),
+        Why::LossAccepted => "what other copies had is given up".into(),
     }
 }
 

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub mod copies;
+pub mod recovery;
 mod session;
 
 pub use session::{
@@ -22,6 +23,9 @@ use copies::{
     AlterInSync, AlteredInSync, DrainHeld, DrainedHeld, HandOver, HandedOver, HeldInfo,
     HeldMessages, HeldSettled, HoldMessages, LeaveInSync, LeftInSync, MoveTopic, MovingTopic,
     SettledHeld,
+};
+use recovery::{
+    CopiesReported, RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic, ReportCopies,
 };
 
 use super::message::{message, requests};
@@ -62,6 +66,9 @@ requests! {
         HoldMessages => HeldMessages,
         DrainHeld => DrainedHeld,
         HeldSettled => SettledHeld,
+        ReportCopies => CopiesReported,
+        RecoverTopic => RecoveringTopic,
+        RecoverIndex => RecoveringIndex,
     }
 }
 

@@ -108,6 +108,17 @@ fn held_phase(view: &View<'_>, now: &Configuration) -> Option<Configuration> {
     manager::hold(&offline)
 }
 
+/// A host by another way than its return drains what is held first, too.
+pub(super) fn first(view: &View<'_>, topic: TopicId, next: Configuration) -> Configuration {
+    match view.base.held_info(topic) {
+        Some(_) if next.phase == Phase::Serving => Configuration {
+            phase: Phase::Held,
+            ..next
+        },
+        _ => next,
+    }
+}
+
 fn refused(record: &TopicRecord, why: &Refusal) -> ErrorReply {
     let code = match why {
         Refusal::BatchTooLarge { .. } => ErrorCode::TooLarge,

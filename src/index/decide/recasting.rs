@@ -92,6 +92,10 @@ pub enum Why {
     Held,
     /// What was held is in its log.
     Drained,
+    /// The index comes from a backup.
+    Recovered,
+    /// What other copies had is given up.
+    LossAccepted,
 }
 
 /// What becomes of the copies of one topic, for the log.

@@ -10,6 +10,7 @@ mod copies;
 mod copies_model;
 mod held;
 mod model;
+mod recovery;
 
 const NOW: UnixMicros = UnixMicros(1_000_000);
 
