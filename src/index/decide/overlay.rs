@@ -118,6 +118,10 @@ impl Overlay {
             }
             Change::PutWaiting(_)
             | Change::DeleteWaiting { .. }
+            | Change::PutHeld(_)
+            | Change::DeleteHeld { .. }
+            | Change::PutHeldBatch { .. }
+            | Change::DeleteHeldBatch { .. }
             | Change::PutReport { .. }
             | Change::DeleteReport { .. } => {}
         }
