@@ -69,6 +69,8 @@ pub struct Directory {
     /// Topics of which peers know more than this index, by their word: nothing is decided about them.
     /// Volatile, for peers say so again.
     behind: BTreeMap<TopicId, BTreeMap<Fingerprint, CopyReport>>,
+    /// The operator says that this index comes from a backup: nothing is decided about any topic.
+    restored: bool,
 }
 
 impl Directory {
@@ -84,6 +86,7 @@ impl Directory {
             copies: Interner::new(),
             in_doubt: false,
             behind: BTreeMap::new(),
+            restored: false,
             settings: Interner::new(),
             groups: Interner::new(),
             subscriptions: BTreeMap::new(),

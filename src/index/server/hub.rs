@@ -264,6 +264,18 @@ impl Hub {
         }
     }
 
+    /// Nothing is frozen any more for the sake of the backup: every peer is told all that it is to
+    /// hold, and topics get hosts that stand.
+    pub(super) fn recovered(&self) {
+        self.directory.write().set_restored(false);
+        let state = self.state.lock();
+        for link in state.links.values() {
+            link.feed.lock().restart();
+            link.changed.notify_one();
+            self.copies.came(link.peer);
+        }
+    }
+
     /// Peers with a session.
     pub(super) fn linked(&self) -> BTreeSet<Fingerprint> {
         let state = self.state.lock();

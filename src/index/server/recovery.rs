@@ -2,6 +2,8 @@
 //! are decided by it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::Path;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -296,6 +298,15 @@ impl Index {
                 self.decide(Event::Recover { topics, owner }).await?;
             }
         }
+        let answer = self.progress(round, told, missing);
+        if request.rebuild && answer.left == 0 {
+            self.recovery.end(round);
+            self.not_restored_any_more().await?;
+        }
+        Ok(answer)
+    }
+
+    fn progress(&self, round: u64, told: Vec<PeerName>, missing: Vec<PeerName>) -> RecoveringIndex {
         let linked = self.hub.linked();
         let directory = self.directory.read();
         let is_linked = |name: &&PeerName| {
@@ -315,11 +326,24 @@ impl Index {
             left: 0,
         };
         self.recovery.count(round, &directory, &mut answer);
-        drop(directory);
-        if request.rebuild && answer.left == 0 {
-            self.recovery.end(round);
+        answer
+    }
+
+    async fn not_restored_any_more(&self) -> Result<(), ErrorReply> {
+        if !self.directory.read().is_restored() {
+            return Ok(());
         }
-        Ok(answer)
+        let marker = self.restored.clone();
+        let removed = tokio::task::spawn_blocking(move || mark_restored(&marker, false)).await;
+        let removed = removed.map_err(std::io::Error::other).and_then(|done| done);
+        removed.map_err(|error| {
+            let file = self.restored.display();
+            let what =
+                format!("everything is rebuilt, but {file} cannot be removed: {error}; repeat");
+            ErrorReply::new(ErrorCode::Internal, what)
+        })?;
+        self.hub.recovered();
+        Ok(())
     }
 
     /// Who has told what it has, and who may hold something and has not.
@@ -343,6 +367,23 @@ impl Index {
             told.into_iter().map(|peer| peer.name.clone()).collect(),
             missing.filter(|name| !without.contains(name)).collect(),
         ))
+    }
+}
+
+/// Makes or removes, durably, the file which says that this index comes from a backup and was not
+/// recovered yet.
+pub(super) fn mark_restored(marker: &Path, restored: bool) -> std::io::Result<()> {
+    match restored {
+        true => File::create(marker)?.sync_all()?,
+        false => match fs::remove_file(marker) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed?,
+        },
+    }
+    // The folder holds the name.
+    match marker.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 
