@@ -256,11 +256,13 @@ impl Hub {
         self.apply(&mut state, effects);
     }
 
-    /// Has every peer with a session tell what its journal holds.
-    pub(super) fn ask(&self, ask: TellCopies) {
-        for link in self.state.lock().links.values() {
-            link.feed.lock().ask(ask);
-            link.changed.notify_one();
+    /// Has every peer tell what its journal holds, once in each session.
+    pub(super) fn ask(&self, ask: TellCopies, asked: &mut BTreeSet<SessionId>) {
+        for (&session, link) in &self.state.lock().links {
+            if asked.insert(session) {
+                link.feed.lock().ask(ask);
+                link.changed.notify_one();
+            }
         }
     }
 

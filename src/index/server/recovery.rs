@@ -17,7 +17,7 @@ use crate::index::decide::{
 };
 use crate::index::directory::Directory;
 use crate::limits;
-use crate::types::{Fingerprint, Offset, PeerName, TopicId};
+use crate::types::{Fingerprint, Offset, PeerName, SessionId, TopicId};
 use crate::wire::index::copies::CopyReport;
 use crate::wire::index::recovery::{
     CopiesReported, RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic, ReportCopies,
@@ -34,6 +34,9 @@ struct Round {
     heard: BTreeMap<TopicId, Vec<(Fingerprint, CopyReport)>>,
     count: usize,
     told: BTreeSet<Fingerprint>,
+    asked: BTreeSet<SessionId>,
+    /// Only this topic.
+    topic: Option<TopicId>,
 }
 
 #[derive(Debug, Default)]
@@ -58,11 +61,15 @@ impl Recovery {
         }
     }
 
-    fn begin(&self) -> u64 {
+    fn begin(&self, topic: Option<TopicId>) -> u64 {
         let mut rounds = self.rounds.lock();
         rounds.last += 1;
         let round = rounds.last;
-        rounds.open.insert(round, Round::default());
+        let begun = Round {
+            topic,
+            ..Round::default()
+        };
+        rounds.open.insert(round, begun);
         while rounds.open.len() > ROUNDS {
             rounds.open.pop_first();
         }
@@ -107,8 +114,21 @@ impl Recovery {
         Some(self.rounds.lock().open.get(&round)?.told.clone())
     }
 
+    /// Asks those whose session has begun since the last time, too.
+    fn ask(&self, hub: &Hub, number: u64) {
+        if let Some(round) = self.rounds.lock().open.get_mut(&number) {
+            let topic = round.topic;
+            let ask = TellCopies {
+                round: number,
+                topic,
+            };
+            hub.ask(ask, &mut round.asked);
+        }
+    }
+
     /// Waits until all live peers have told what they have, as long as that is worth waiting for.
     async fn wait(&self, hub: &Hub, round: u64) {
+        self.ask(hub, round);
         let mut told = self.told.subscribe();
         let all = async {
             loop {
@@ -199,8 +219,7 @@ impl Index {
     }
 
     async fn gather(&self, topic: Option<TopicId>) -> u64 {
-        let round = self.recovery.begin();
-        self.hub.ask(TellCopies { round, topic });
+        let round = self.recovery.begin(topic);
         self.recovery.wait(&self.hub, round).await;
         round
     }
