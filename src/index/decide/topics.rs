@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 
 use super::copies::{first_replicas, is_current, resized};
+use super::held;
 use super::overlay::View;
 use super::recasting::{Places, Recasting, Why, configuration, recast};
 use super::rights::{self, Action, Caller};
@@ -34,6 +35,12 @@ pub(super) fn create(
     host: Option<&PeerName>,
 ) -> Result<Decision, ErrorReply> {
     let owner = rights::own(view, caller)?;
+    if view.base.is_restored() {
+        // It may exist where this index does not know of it.
+        let why =
+            "this index comes from a backup; no topics are created before: waypost index recover";
+        return Err(ErrorReply::new(ErrorCode::NotReady, why));
+    }
     let mut asked = HashSet::new();
     let plans: Vec<Plan> = topics
         .iter()
@@ -297,6 +304,7 @@ pub(super) fn remove(
             topic: record.topic,
         });
     }
+    held::delete_all(view, decision, record.topic);
     decision.changes.push(Change::DeleteTopic {
         name: record.name.clone(),
         topic: record.topic,

@@ -32,6 +32,8 @@ pub(super) struct Index {
     pub(super) started: UnixMicros,
     pub(super) create_wait: Duration,
     pub(super) recovery: Recovery,
+    /// The file which says that the index comes from a backup.
+    pub(super) restored: std::path::PathBuf,
 }
 
 /// One accepted connection.
@@ -154,6 +156,11 @@ impl Index {
             R::MoveTopic(request) => answer(stream, self.move_topic(caller, request).await).await,
             R::LeaveInSync(request) => {
                 answer(stream, self.leave_in_sync(caller, &request).await).await;
+            }
+            R::HoldMessages(request) => answer(stream, self.hold(caller, request).await).await,
+            R::DrainHeld(request) => answer(stream, self.drain(caller, request).await).await,
+            R::HeldSettled(request) => {
+                answer(stream, self.settle_held(caller, request).await).await;
             }
             R::ReportCopies(request) => answer(stream, self.take_copies(caller, request)).await,
             R::RecoverTopic(request) => {
