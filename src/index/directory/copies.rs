@@ -350,8 +350,14 @@ impl Directory {
         }
     }
 
-    /// Such a topic of which a key keeps a copy, if there is any.
+    /// A topic that is frozen and of which a key keeps a copy, if there is any.
     pub(crate) fn behind_of(&self, key: Fingerprint) -> Option<TopicId> {
+        if self.restored {
+            let no = self.peer_no(key)?;
+            let mut all = self.topics.iter_from(0).map(|(_, packed)| packed);
+            let kept = all.find(|packed| self.copies.get(packed.copies).replicas.contains(no));
+            return kept.map(|packed| packed.topic);
+        }
         let mut behind = self.behind.keys().copied();
         behind.find(|&topic| self.keeps_copy(key, topic))
     }

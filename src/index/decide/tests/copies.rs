@@ -377,6 +377,27 @@ fn what_nobody_can_take_goes_after_a_confirmation() {
 }
 
 #[test]
+fn nobody_leaves_an_index_that_is_not_recovered() {
+    let mut applied = Applied::keepers(2);
+    applied.decide(&create(1, "T1", 9)).answer.unwrap();
+    applied.directory.set_restored(true);
+    let leave = Event::Deregister {
+        caller: caller(1),
+        delete_hosted: 1,
+        discard: true,
+    };
+    let forget = Event::Forget {
+        caller: caller(0),
+        name: peer(1),
+        keep_topics: false,
+    };
+    assert_eq!(applied.refusal(&leave), ErrorCode::NotReady);
+    assert_eq!(applied.refusal(&forget), ErrorCode::NotReady);
+    applied.directory.set_restored(false);
+    assert_eq!(applied.deregister(1, 1, true), (1, 0));
+}
+
+#[test]
 fn forgetting_a_dead_peer_leaves_its_topics_to_the_other_members() {
     let mut applied = Applied::keepers(2);
     applied.decide(&create(1, "both", 9)).answer.unwrap();
