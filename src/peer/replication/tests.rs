@@ -135,20 +135,23 @@ impl Peer {
         taken.await.unwrap().unwrap()
     }
 
-    /// One message, durable here.
-    async fn append(&self, sequence: u64, epoch: Epoch) -> journal::Appended {
+    fn message(&self, sequence: u64, epoch: Epoch) -> Command {
         let mut builder = BatchBuilder::new();
         builder.push(&Record {
             key: None,
             headers: vec![],
             body: b"body",
         });
-        let command = Command::Append {
+        Command::Append {
             topic: TOPIC,
             epoch,
             batch: builder.seal(TOPIC, self.producer, sequence, UnixMicros(1)),
-        };
-        match self.written(command).await {
+        }
+    }
+
+    /// One message, durable here.
+    async fn append(&self, sequence: u64, epoch: Epoch) -> journal::Appended {
+        match self.written(self.message(sequence, epoch)).await {
             Outcome::Appended(appended) => appended,
             other => panic!("{other:?}"),
         }
@@ -210,6 +213,39 @@ async fn the_only_copy_is_answered_at_once() {
     assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(2))));
     let appended = peer.append(1, epoch(1)).await;
     assert!(peer.replication.settle(2, appended, &to).unwrap().is_ok());
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn what_is_synced_while_the_only_copy_gets_others_is_committed_too() {
+    let peer = Peer::start().await;
+    let alone = peer.copies(1, &[peer.me], &[peer.me]);
+    peer.assign(vec![peer.host(alone)]).await;
+    let wanted = peer.copies(2, &[peer.me], &[peer.me, OTHER]);
+    let record = super::records::configuration(&peer.replication.peers, &wanted).unwrap();
+    let (journal, message) = (peer.journal.clone(), peer.message(0, epoch(1)));
+    let mut writing = None;
+    peer.replication.begin(TOPIC, || {
+        let log = journal.copy(TOPIC).unwrap().log;
+        assert_eq!(log.end(), Offset(1));
+        let writer = journal.clone();
+        let written = std::thread::spawn(move || writer.submit_blocking(message));
+        // The journal has it; its hook comes whenever it comes.
+        while journal.topic(TOPIC).unwrap().end < Offset(2) {
+            std::thread::yield_now();
+        }
+        writing = Some(written);
+        super::hosting::Beginning {
+            epoch: epoch(1),
+            log,
+            known_watermark: Offset(1),
+            record,
+            min_in_sync: 1,
+        }
+    });
+    let written = writing.unwrap().join().unwrap().unwrap();
+    assert!(matches!(written, Outcome::Appended(_)));
+    assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(2))));
     peer.journal.close();
 }
 

@@ -179,10 +179,11 @@ impl Engine {
             due: None,
             leaving: false,
         };
-        let was_dropped = kept.dropped.is_some();
-        self.topics.insert(id, kept);
-        if was_dropped && self.entries.has(id) {
-            // Not before the journal has said what became of them.
+        let kept = self.topics.entry(id).insert(kept).into_mut();
+        // What the journal shows is not yet what was written to it, and acknowledging that could be
+        // acknowledging what is being cut: not before it has said what became of the entries.
+        if self.machine.topic(id).is_none() && self.entries.has(id) {
+            kept.dropped.get_or_insert(Offset::FIRST);
             self.later(id);
             return Ok(());
         }
