@@ -280,6 +280,15 @@ pub const REPAIRS_AT_ONCE: usize = 16;
 /// Topics that get their first further copies at once, every [`SESSION_TICK`]: ten thousand a second,
 /// so that a second peer does not have a million topics to open in one moment.
 pub const PLACED_AT_ONCE: usize = 1_024;
+/// Copies in one report of what a peer's journal holds: with names of the greatest length they fit a
+/// request.
+pub const COPIES_PER_REPORT: usize = 128;
+/// Copies that an index takes word of for one recovery: a few hundred MB.
+pub const COPIES_GATHERED: usize = 4_000_000;
+/// How long an index waits for live peers to tell what their journals hold.
+pub const COPIES_WAIT: std::time::Duration = std::time::Duration::from_secs(4);
+/// Topics that one step of a recovery rebuilds.
+pub const RECOVERED_AT_ONCE: usize = 1_024;
 /// Topics of a leaving peer that move at the same time.
 pub const MOVES_AT_ONCE: usize = 256;
 /// How often a client asks how far a move is.

@@ -10,6 +10,8 @@ mod golden_copies;
 mod golden_index;
 #[path = "wire_format/golden_peer.rs"]
 mod golden_peer;
+#[path = "wire_format/golden_recovery.rs"]
+mod golden_recovery;
 #[path = "wire_format/golden_replication.rs"]
 mod golden_replication;
 #[path = "wire_format/golden_session.rs"]

@@ -184,6 +184,8 @@ mod tests {
             "index",
             &format!("index admit 2 {pin}"),
             "index forget 2 --keep-topics",
+            "index recover --without 2 --without 3 --owner 1 --dry-run",
+            "topic recover T1 --accept-loss --yes --operator",
             "peer",
             "peer --id 2",
             "menu --id 2",

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::types::{Offset, ProducerId, TopicName, UnixMicros};
+use crate::types::{Epoch, Offset, ProducerId, TopicName, UnixMicros};
 use crate::wire::batch::{self, BatchError, Record};
 
 /// A message to publish.
@@ -77,6 +77,12 @@ impl Delivery {
     /// Messages in it.
     pub fn count(&self) -> u64 {
         self.next.0.saturating_sub(self.from.0)
+    }
+
+    /// The epoch of the last message; `None`: there is none.
+    pub(crate) fn last_epoch(&self) -> Option<Epoch> {
+        let last = batch::read_header(self.batches.last()?).ok()?;
+        Some(last.epoch)
     }
 
     /// Whether there is no message in it.

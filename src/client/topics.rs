@@ -8,6 +8,7 @@ use crate::clock;
 use crate::limits;
 use crate::types::{Group, PeerName, TopicId, TopicName, TopicSettings, Version};
 use crate::wire::index::copies::{MoveState, MoveTopic, MovingTopic};
+use crate::wire::index::recovery::{RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic};
 use crate::wire::index::{
     ClearNotices, CreateOutcome, CreateTopics, CreatedTopics, DeleteTopic, DeletedTopic,
     Deregister, Deregistered, Forget, Forgotten, HostAddress, IndexStatus, IndexStatusReply,
@@ -374,6 +375,34 @@ impl Client {
         };
         let doing = format!("forgetting peer {name}");
         self.inner.index.call(&doing, &request, false).await
+    }
+
+    /// What is left of a topic; with a `survivor`, the survivor hosts it from now on, and what its copy
+    /// lacks is given up. Owner or operator only.
+    pub async fn recover_topic(
+        &self,
+        name: &TopicName,
+        survivor: Option<&PeerName>,
+    ) -> Result<RecoveringTopic, ClientError> {
+        let request = RecoverTopic {
+            name: name.clone(),
+            survivor: survivor.cloned(),
+        };
+        let doing = format!("recovering topic '{name}'");
+        let answer = self.inner.index.call(&doing, &request, false).await?;
+        if survivor.is_some() {
+            self.inner.routes.lock().forget(name);
+        }
+        Ok(answer)
+    }
+
+    /// One step of recovering an index that comes from a backup, see [`RecoverIndex`]. Operator only.
+    pub async fn recover_index(
+        &self,
+        request: &RecoverIndex,
+    ) -> Result<RecoveringIndex, ClientError> {
+        let doing = "recovering the index";
+        self.inner.index.call(doing, request, false).await
     }
 
     /// The index about itself.

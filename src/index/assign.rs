@@ -12,6 +12,7 @@ use super::directory::{Directory, Slot};
 use crate::limits;
 use crate::types::{Fingerprint, TopicId};
 use crate::wire::index::copies::CopyReport;
+use crate::wire::index::recovery::TellCopies;
 use crate::wire::index::{Assign, Assigned, Assignment};
 use crate::wire::{ErrorCode, ErrorReply};
 
@@ -72,6 +73,7 @@ pub struct Feed {
     queue: VecDeque<Difference>,
     revision: u64,
     in_flight: VecDeque<InFlight>,
+    ask: Option<TellCopies>,
 }
 
 impl Feed {
@@ -83,7 +85,13 @@ impl Feed {
             queue: VecDeque::new(),
             revision: 0,
             in_flight: VecDeque::new(),
+            ask: None,
         }
+    }
+
+    /// Has the host tell what its journal holds, once it has done all that it was told before.
+    pub fn ask(&mut self, ask: TellCopies) {
+        self.ask = Some(ask);
     }
 
     /// Adds differences, after they were applied to the directory.
@@ -103,6 +111,7 @@ impl Feed {
         match self.listing {
             Some(Listing::Erasures { after }) => self.list_erasures(directory, after),
             Some(Listing::Hosted { from }) => self.list_hosted(directory, from),
+            None if self.queue.is_empty() && self.ask.is_some() => self.frame(Vec::new(), false),
             None if self.queue.is_empty() => Next::Wait,
             None => self.next_differences(directory),
         }
@@ -164,10 +173,13 @@ impl Feed {
             }
         }
         self.in_flight.push_back(waiting);
+        // With the list's end the host tells something else.
+        let done = self.listing.is_none() && self.queue.is_empty() && !full_list_ends;
         Next::Frame(Assign {
             revision: self.revision,
             full_list_ends,
             assignments,
+            tell_copies: self.ask.take_if(|_| done),
         })
     }
 

@@ -10,6 +10,7 @@
 //! | `subscriptions` | subscribing, notices |
 //! | `copies`, `recasting` | in-sync sets, elections, placement, repair |
 //! | `moves` | wishes for another host |
+//! | `recovery` | an index from a backup, topics whose copies are lost |
 //! | `leave` | deregistering and forgetting |
 //! | `session` | incarnations, a forgotten peer's return |
 //!
@@ -22,8 +23,8 @@ use std::net::SocketAddr;
 use super::directory::{Directory, Slot};
 use super::record::Change;
 use crate::types::{
-    BootId, Fingerprint, Group, Incarnation, PeerName, SessionId, StorageId, TopicId, TopicName,
-    TopicSettings, UnixMicros, Version,
+    BootId, Epoch, Fingerprint, Group, Incarnation, PeerName, SessionId, StorageId, TopicId,
+    TopicName, TopicSettings, UnixMicros, Version,
 };
 use crate::wire::ErrorReply;
 use crate::wire::index::copies::{
@@ -40,6 +41,7 @@ mod leave;
 mod moves;
 mod overlay;
 mod recasting;
+mod recovery;
 mod register;
 mod rights;
 mod session;
@@ -49,6 +51,8 @@ mod topics;
 pub use overlay::Overlay;
 use overlay::View;
 pub use recasting::{Recast, Why};
+pub use recovery::Gathered;
+pub(crate) use recovery::{Need, is_orphan, need};
 pub use rights::Caller;
 pub(crate) use rights::not_registered;
 pub(crate) use topics::{not_found as topic_not_found, peer_not_found};
@@ -134,6 +138,17 @@ pub enum Event {
         name: TopicName,
         to: Option<PeerName>,
     },
+    /// What an index that comes from a backup has learnt of topics: their records are rebuilt.
+    Recover {
+        topics: Vec<Gathered>,
+        owner: Option<PeerName>,
+    },
+    /// The owner or operator gives up what the survivor's copy lacks.
+    AcceptLoss {
+        caller: Caller,
+        gathered: Gathered,
+        survivor: Fingerprint,
+    },
     /// A peer came or went (`None`: any may have): topics that name it get a host that stands.
     Review {
         peer: Option<Fingerprint>,
@@ -179,6 +194,7 @@ impl Event {
                 | Event::Review { .. }
                 | Event::Place { .. }
                 | Event::Repair { .. }
+                | Event::Recover { .. }
         )
     }
 }
@@ -209,6 +225,7 @@ pub enum Answer {
     HandedOver(HandedOver),
     LeftInSync(LeftInSync),
     Moving(MovingTopic),
+    LossAccepted(Epoch),
     /// Of an event that walks: where it goes on.
     Walked {
         next: Option<Slot>,
@@ -426,6 +443,12 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
         Event::MoveTopic { caller, name, to } => {
             moves::move_topic(&view, *caller, name, to.as_ref())
         }
+        Event::Recover { topics, owner } => recovery::recover(&view, topics, owner.as_ref()),
+        Event::AcceptLoss {
+            caller,
+            gathered,
+            survivor,
+        } => recovery::accept_loss(&view, *caller, gathered, *survivor),
         Event::Review { peer, from } => Ok(copies::review(&view, *peer, *from)),
         Event::Place { from } => Ok(copies::place(&view, *from)),
         Event::Repair { topics } => Ok(copies::repair(&view, topics)),

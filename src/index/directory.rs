@@ -193,6 +193,7 @@ impl Directory {
     // ---- topics ----
 
     fn put_topic(&mut self, record: &TopicRecord) {
+        self.thaw(record);
         let parts = self.pack(record);
         match self.topics.find(record.name.as_str()) {
             Some(slot) => {

@@ -117,6 +117,8 @@ fn reason(why: &Why) -> String {
         Why::TakenOver => "the next host has everything".into(),
         Why::Lost(peer) => format!("the copy of peer {peer} is not what it was"),
         Why::Leaves(peer) => format!("peer {peer} leaves"),
+        Why::Recovered => "rebuilt from what peers have".into(),
+        Why::LossAccepted => "what other copies had is given up".into(),
     }
 }
 

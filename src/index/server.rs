@@ -33,6 +33,7 @@ use crate::{clock, limits};
 
 mod copies;
 mod hub;
+mod recovery;
 mod requests;
 mod service;
 mod streams;
@@ -136,6 +137,7 @@ pub async fn run_with(
         admission: Admission::new(options.admission, &options.certs),
         started: clock::wall_now(),
         create_wait: options.create_wait,
+        recovery: recovery::Recovery::new(),
     });
 
     let mut why = None;

@@ -155,6 +155,7 @@ impl FollowStream<'_> {
             ));
         }
         let topic = self.host.topic(add.topic)?;
+        read::continues(self.host, &topic, &add.from, add.after)?;
         let from = read::resolve(self.host, self.caller, &topic, &add.from)?;
         self.host.tips.watch(topic.id, &self.watcher, add.slot);
         let slot = Slot {

@@ -9,7 +9,7 @@ use crate::client::describe;
 use crate::journal::{CachedRead, Journal, Position, PositionKey, ReadError, Slice, TopicStat};
 use crate::limits;
 use crate::transport::{CallError, FrameSender};
-use crate::types::{Group, Offset, TopicId};
+use crate::types::{Epoch, Group, Offset, TopicId};
 use crate::wire::batch;
 use crate::wire::peer::{Data, PositionValue, ReadFrom};
 use crate::wire::{ErrorCode, ErrorReply};
@@ -67,6 +67,16 @@ pub(super) fn resolve(
                 ),
             ));
         }
+        if let ReadFrom::Position(group) = from {
+            return Err(ErrorReply::new(
+                ErrorCode::Diverged,
+                format!(
+                    "the position {wanted} of group '{group}' in topic '{}' lies beyond its end {}: messages \
+                     were given up since it was set (topic recover); to go on, read from there: --from {}",
+                    topic.name, topic.end, topic.end
+                ),
+            ));
+        }
         return Err(ErrorReply::new(
             ErrorCode::OffsetOutOfRange,
             format!(
@@ -78,6 +88,49 @@ pub(super) fn resolve(
         ));
     }
     Ok(wanted.max(topic.start))
+}
+
+/// Whether the log here goes on where a reader stands: `after` is the epoch of the message before
+/// `from`, as it was read at whatever host. What a reader has read was committed, so that another epoch
+/// there means that messages were given up.
+pub(super) fn continues(
+    host: &Host,
+    topic: &TopicStat,
+    from: &ReadFrom,
+    after: Option<Epoch>,
+) -> Result<(), ErrorReply> {
+    let (ReadFrom::Offset(from), Some(after)) = (from, after) else {
+        return Ok(());
+    };
+    if after.grant > topic.grant {
+        return Err(ErrorReply::new(
+            ErrorCode::StaleEpoch,
+            format!(
+                "topic '{}' was read under epoch {after}, which this peer does not know; another one hosts it",
+                topic.name
+            ),
+        ));
+    }
+    let Some(copy) = host.journal.copy(topic.id) else {
+        return Ok(());
+    };
+    let before = Offset(from.0.saturating_sub(1));
+    // What retention has dropped cannot be compared.
+    if before < copy.log.start()
+        || before < copy.log.end() && copy.log.epochs().at(before) == Some(after)
+    {
+        return Ok(());
+    }
+    let common = copy.log.common(Some(after));
+    let parts = common.map_or(copy.log.start(), |(_, end)| end.min(before));
+    Err(ErrorReply::new(
+        ErrorCode::Diverged,
+        format!(
+            "topic '{}' is not what was read of it before: from offset {parts} on messages were given up \
+             (topic recover); to go on with what there is now: --from {parts}",
+            topic.name
+        ),
+    ))
 }
 
 /// Reads as [`slice`] does what a reader may see: messages that all copies have.

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub mod copies;
+pub mod recovery;
 mod session;
 
 pub use session::{
@@ -21,6 +22,9 @@ pub use session::{
 use copies::{
     AlterInSync, AlteredInSync, HandOver, HandedOver, LeaveInSync, LeftInSync, MoveTopic,
     MovingTopic,
+};
+use recovery::{
+    CopiesReported, RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic, ReportCopies,
 };
 
 use super::message::{message, requests};
@@ -58,6 +62,9 @@ requests! {
         HandOver => HandedOver,
         MoveTopic => MovingTopic,
         LeaveInSync => LeftInSync,
+        ReportCopies => CopiesReported,
+        RecoverTopic => RecoveringTopic,
+        RecoverIndex => RecoveringIndex,
     }
 }
 

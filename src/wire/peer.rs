@@ -230,6 +230,9 @@ pub struct Add {
     pub group: Group,
     /// Bytes of batches that may be sent before more credit is given.
     pub credit: u64,
+    /// The epoch of the message before the offset wanted, as the caller has read it: a host whose log
+    /// has another one there, or ends before, answers [`super::ErrorCode::Diverged`].
+    pub after: Option<Epoch>,
 }
 message!(0x12 Add);
 

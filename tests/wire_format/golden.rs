@@ -96,6 +96,7 @@ pub fn with_payload<M: Message + PartialEq + std::fmt::Debug>(
 pub fn all() -> Vec<Golden> {
     let mut all = super::golden_index::list();
     all.extend(super::golden_session::list());
+    all.extend(super::golden_recovery::list());
     all.extend(super::golden_copies::list());
     all.extend(super::golden_replication::list());
     all.extend(super::golden_peer::list());

@@ -130,8 +130,9 @@ pub fn list() -> Vec<Golden> {
                 from: ReadFrom::Start,
                 group: group(),
                 credit: 1 << 20,
+                after: Some(EPOCH),
             },
-            "1b000000 12 011111111111111111111111111111111103ac02010167808040",
+            "1f000000 12 011111111111111111111111111111111103ac020101678080400103ac02",
         ),
         golden(
             Peer,

@@ -1,5 +1,7 @@
 //! `waypost index`: the index server, and what only its operator may do.
 
+mod recover;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -31,6 +33,8 @@ pub enum IndexCommand {
     Admit(AdmitArgs),
     /// Free a peer's name
     Forget(ForgetArgs),
+    /// After a restore from a backup: learn from the peers what the backup lacks
+    Recover(recover::RecoverArgs),
 }
 
 /// What `index admit` takes.
@@ -61,6 +65,7 @@ pub async fn run(ctx: &Context, args: IndexArgs) -> Result<(), CliError> {
         None => serve(ctx, args.take_over.take_over).await,
         Some(IndexCommand::Admit(args)) => admit(ctx, &args),
         Some(IndexCommand::Forget(args)) => forget(ctx, args).await,
+        Some(IndexCommand::Recover(args)) => recover::run(ctx, args).await,
     }
 }
 

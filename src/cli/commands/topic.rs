@@ -2,6 +2,7 @@
 
 pub(in crate::cli) mod change;
 mod look;
+mod recover;
 mod relocate;
 
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub enum TopicCommand {
     Show(ShowArgs),
     /// Move a topic to another host, without a message lost or out of order
     Move(MoveArgs),
+    /// Open a topic again whose copies in sync are gone for good, with what is left of it
+    Recover(RecoverArgs),
 }
 
 /// A setting that may be switched off.
@@ -121,6 +124,22 @@ pub struct MoveArgs {
     pub to: Option<PeerName>,
 }
 
+/// What `topic recover` takes.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// The topic
+    pub topic: TopicName,
+    /// Give up the messages that no copy left has; without it, only say what is left
+    #[arg(long)]
+    pub accept_loss: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Act with the index's key instead of the owner's
+    #[arg(long)]
+    pub operator: bool,
+}
+
 /// What `topic delete` takes.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
@@ -158,6 +177,7 @@ pub async fn run(ctx: &Context, command: TopicCommand) -> Result<(), CliError> {
         TopicCommand::List(args) => look::list(ctx, args).await,
         TopicCommand::Show(args) => look::show(ctx, args).await,
         TopicCommand::Move(args) => relocate::run(ctx, args).await,
+        TopicCommand::Recover(args) => recover::run(ctx, args).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a follower stands in one topic, and what to do with what a host says. Pure.
 
-use crate::types::{Offset, TopicId};
+use crate::types::{Epoch, Offset, TopicId};
 use crate::wire::peer::ReadFrom;
 use crate::wire::{ErrorCode, ErrorReply, Retry};
 
@@ -10,6 +10,8 @@ pub(super) struct Cursor {
     start: ReadFrom,
     topic: Option<TopicId>,
     next: Option<Offset>,
+    /// The epoch of the last message delivered, which lies just before `next`.
+    last: Option<Epoch>,
 }
 
 /// What joining a host found.
@@ -36,6 +38,7 @@ impl Cursor {
             start,
             topic: None,
             next: None,
+            last: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl Cursor {
     }
 
     fn restart(&mut self) {
+        self.last = None;
         if self.next.take().is_some() && !matches!(self.start, ReadFrom::Position(_)) {
             self.start = ReadFrom::Start;
         }
@@ -70,9 +74,17 @@ impl Cursor {
             .map_or_else(|| self.start.clone(), ReadFrom::Offset)
     }
 
+    /// What the host's log must have just before what is wanted.
+    pub(super) fn after(&self) -> Option<Epoch> {
+        self.last
+    }
+
     /// A host starts at `from`.
     pub(super) fn joined(&mut self, from: Offset) -> Join {
         let before = self.next.replace(from);
+        if before != Some(from) {
+            self.last = None;
+        }
         match before {
             Some(before) if before < from => Join::Skipped {
                 from: before,
@@ -88,8 +100,9 @@ impl Cursor {
     }
 
     /// Messages up to `next` were delivered.
-    pub(super) fn delivered(&mut self, next: Offset) {
+    pub(super) fn delivered(&mut self, next: Offset, last: Option<Epoch>) {
         self.next = Some(next);
+        self.last = last.or(self.last);
     }
 
     /// A host ended the slot. `joined`: it had been open; then an offset that is out of range has
@@ -114,15 +127,21 @@ mod tests {
         assert!(!cursor.found(TopicId([1; 16])));
         assert_eq!(cursor.wanted(), ReadFrom::End);
         assert_eq!(cursor.joined(Offset(5)), Join::Clean);
-        cursor.delivered(Offset(9));
+        let epoch = Epoch {
+            grant: 2,
+            incarnation: 1,
+        };
+        cursor.delivered(Offset(9), Some(epoch));
         assert_eq!(cursor.wanted(), ReadFrom::Offset(Offset(9)));
         assert!(!cursor.found(TopicId([1; 16])));
         assert_eq!(cursor.joined(Offset(9)), Join::Clean);
+        assert_eq!(cursor.after(), Some(epoch));
         let skipped = Join::Skipped {
             from: Offset(9),
             to: Offset(20),
         };
         assert_eq!(cursor.joined(Offset(20)), skipped);
+        assert_eq!(cursor.after(), None);
     }
 
     #[test]

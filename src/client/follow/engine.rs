@@ -204,6 +204,7 @@ impl Engine {
             from: followed.cursor.wanted(),
             group: self.options.group.clone(),
             credit: self.options.credit_bytes,
+            after: followed.cursor.after(),
         };
         let standing = Standing {
             topic: route.topic,
@@ -286,7 +287,9 @@ impl Engine {
         let bytes = batches.iter().map(|batch| batch.len() as u64).sum();
         match Delivery::verified(&topic, next, end, batches) {
             Ok(delivery) => {
-                followed.cursor.delivered(delivery.next);
+                followed
+                    .cursor
+                    .delivered(delivery.next, delivery.last_epoch());
                 self.tell(FollowEvent::Messages(delivery)).await?;
                 if let Some(stream) = self.stream_of(&topic) {
                     stream.send(Up::Credit(Credit { slot, bytes })).await;

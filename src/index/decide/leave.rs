@@ -4,6 +4,7 @@
 
 use hashbrown::HashSet;
 
+use super::copies::is_current;
 use super::moves::{self, can_move};
 use super::overlay::View;
 use super::recasting::{Recasting, Why};
@@ -26,6 +27,7 @@ pub(super) fn deregister(
 ) -> Result<Decision, ErrorReply> {
     let peer = rights::own(view, caller)?;
     let kept = view.base.kept(caller.key);
+    kept.iter().try_for_each(|topic| is_current(view, topic))?;
     let mut moving = kept.iter().filter(|topic| {
         let sole = topic.in_sync == [caller.key];
         topic.host == caller.key && !(discard && sole) && can_move(view, topic, caller.key)
@@ -94,6 +96,11 @@ pub(super) fn forget(
     let mut counters = view.counters();
     let (mut deleted, mut kept) = (0, 0);
     let going = keys_to_drop(view, peer.as_ref(), &waiting, keep_topics);
+    // What only this peer has may be all that is left: the record does not say.
+    for &key in &going {
+        let kept = view.base.kept(key);
+        kept.iter().try_for_each(|topic| is_current(view, topic))?;
+    }
     for &key in &going {
         deleted += drop_kept(view, &mut decision, key, &going, None, &mut counters);
     }

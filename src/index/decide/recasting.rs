@@ -88,6 +88,10 @@ pub enum Why {
     /// This peer's copy is not what it was.
     Lost(PeerName),
     Leaves(PeerName),
+    /// The index comes from a backup.
+    Recovered,
+    /// What other copies had is given up.
+    LossAccepted,
 }
 
 /// What becomes of the copies of one topic, for the log.

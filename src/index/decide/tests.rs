@@ -9,6 +9,7 @@ use crate::wire::index::{Notice, NoticeKind};
 mod copies;
 mod copies_model;
 mod model;
+mod recovery;
 
 const NOW: UnixMicros = UnixMicros(1_000_000);
 

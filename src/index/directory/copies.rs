@@ -302,7 +302,8 @@ impl Directory {
             end: report.end,
             lineage: 0,
         };
-        if !is_behind(&record, &word) {
+        // Of two records of one grant the later one was committed here: the index has told it.
+        if !is_behind(&record, &word) && report.version <= record.version {
             return false;
         }
         let words = self.behind.entry(report.topic).or_default();
@@ -314,6 +315,24 @@ impl Directory {
     /// Whether a peer knows more of a topic than this index; see [`Directory::note_known`].
     pub fn is_behind(&self, topic: TopicId) -> bool {
         self.behind.contains_key(&topic)
+    }
+
+    /// What peers have said of a topic that is frozen.
+    pub(crate) fn words_on(&self, topic: TopicId) -> Vec<(Fingerprint, CopyReport)> {
+        let words = self.behind.get(&topic).into_iter().flatten();
+        words.map(|(&peer, word)| (peer, word.clone())).collect()
+    }
+
+    /// A record that is above all that peers know ends the freeze.
+    pub(super) fn thaw(&mut self, record: &TopicRecord) {
+        let Some(words) = self.behind.get(&record.topic) else {
+            return;
+        };
+        let above =
+            |word: &CopyReport| record.grant > word.known.grant && record.version > word.version;
+        if words.values().all(above) {
+            self.behind.remove(&record.topic);
+        }
     }
 
     /// How many such topics there are.

@@ -161,6 +161,12 @@ impl Directory {
         })
     }
 
+    /// All registered peers, by name.
+    pub(crate) fn all_peers(&self) -> impl Iterator<Item = &PeerRecord> {
+        let numbers = self.names.values();
+        numbers.filter_map(|&number| self.peers[number as usize].record.as_ref())
+    }
+
     /// Where a peer listens.
     pub fn host_address(&self, key: Fingerprint) -> Option<&HostAddress> {
         self.peers[self.keys.find(&key)? as usize].address.as_ref()

@@ -1,5 +1,6 @@
 //! What lives only in memory: sessions, the assignments of each, and creators that wait for hosts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::types::{Fingerprint, MonoNs, SessionId, TopicId};
 use crate::wire::ErrorReply;
 use crate::wire::index::SessionEnd;
 use crate::wire::index::copies::CopyReport;
+use crate::wire::index::recovery::TellCopies;
 
 /// How a session's streams end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +254,20 @@ impl Hub {
         state.stopping = true;
         let effects = state.sessions.end_all(SessionEnd::ShuttingDown);
         self.apply(&mut state, effects);
+    }
+
+    /// Has every peer with a session tell what its journal holds.
+    pub(super) fn ask(&self, ask: TellCopies) {
+        for link in self.state.lock().links.values() {
+            link.feed.lock().ask(ask);
+            link.changed.notify_one();
+        }
+    }
+
+    /// Peers with a session.
+    pub(super) fn linked(&self) -> BTreeSet<Fingerprint> {
+        let state = self.state.lock();
+        state.links.values().map(|link| link.peer).collect()
     }
 
     /// Takes a peer's word that it knows later epochs than the index. Whoever hosts such a topic by the

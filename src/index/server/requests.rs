@@ -25,7 +25,7 @@ use crate::wire::index::{
 use crate::wire::{ErrorCode, ErrorReply};
 
 /// The decider answers each event with its own kind of answer.
-fn odd_answer(answer: Answer) -> ErrorReply {
+pub(super) fn odd_answer(answer: Answer) -> ErrorReply {
     tracing::error!(target: "waypost::index", ?answer, "an answer to another question");
     ErrorReply::new(ErrorCode::Internal, "the index's log says more")
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::hub::Hub;
+use super::recovery::Recovery;
 use super::streams;
 use crate::index::admission::{Admission, refusal};
 use crate::index::decide::{Answer, Caller, Event, not_registered};
@@ -30,6 +31,7 @@ pub(super) struct Index {
     pub(super) admission: Admission,
     pub(super) started: UnixMicros,
     pub(super) create_wait: Duration,
+    pub(super) recovery: Recovery,
 }
 
 /// One accepted connection.
@@ -152,6 +154,13 @@ impl Index {
             R::MoveTopic(request) => answer(stream, self.move_topic(caller, request).await).await,
             R::LeaveInSync(request) => {
                 answer(stream, self.leave_in_sync(caller, &request).await).await;
+            }
+            R::ReportCopies(request) => answer(stream, self.take_copies(caller, request)).await,
+            R::RecoverTopic(request) => {
+                answer(stream, self.recover_topic(caller, request).await).await;
+            }
+            R::RecoverIndex(request) => {
+                answer(stream, self.recover_index(caller, request).await).await;
             }
         }
     }

@@ -37,8 +37,18 @@ pub(in crate::peer) struct Frame {
     pub(in crate::peer) full_list_ends: bool,
     /// The incarnation of the session, durable in the journal.
     pub(in crate::peer) incarnation: Incarnation,
+    /// What the index wants to know when the assignments are done.
+    pub(in crate::peer) tell: Option<Tell>,
     /// Told when all of it is durable.
     pub(in crate::peer) done: oneshot::Sender<Result<Taken, CallError>>,
+}
+
+/// Which of the journal's topics the index is to be told of.
+pub(in crate::peer) enum Tell {
+    All,
+    One(TopicId),
+    /// All but these.
+    Unnamed(Vec<TopicId>),
 }
 
 /// What became of a frame.
@@ -48,6 +58,8 @@ pub(in crate::peer) struct Taken {
     pub(in crate::peer) refused: Vec<(TopicId, ErrorReply)>,
     /// Topics of which the journal knows a higher grant than the index does.
     pub(in crate::peer) known: Vec<CopyReport>,
+    /// What the journal holds, as far as it was to be told.
+    pub(in crate::peer) held: Vec<CopyReport>,
 }
 
 /// The task's state.
@@ -113,7 +125,10 @@ impl Roles {
     pub(in crate::peer) async fn run(mut self, mut frames: mpsc::Receiver<Frame>) {
         while let Some(frame) = frames.recv().await {
             self.reincarnate(frame.incarnation);
-            let taken = self.take(frame.assignments).await;
+            let mut taken = self.take(frame.assignments).await;
+            if let (Ok(taken), Some(tell)) = (&mut taken, frame.tell) {
+                taken.held = self.held(tell);
+            }
             if taken.is_ok() && frame.full_list_ends {
                 self.replication.told_all();
             }
@@ -200,8 +215,9 @@ impl Roles {
             taken.known.extend(self.report(topic, name));
             return None;
         }
-        let heard = self.heard.get(&topic).copied().unwrap_or(0);
-        if copies.version < heard.max(self.replication.heard(topic)) {
+        if copies.version < self.heard(topic) {
+            // Late, or of an index that comes from a backup: that one knows.
+            taken.known.extend(self.word_on(topic));
             return None;
         }
         match records::configuration(&self.replication.peers, copies) {
@@ -420,18 +436,48 @@ impl Roles {
     }
 
     fn report(&self, topic: TopicId, name: &TopicName) -> Option<CopyReport> {
-        let copy = self.journal.copy(topic)?;
+        let word = self.word_on(topic)?;
         tracing::error!(
-            %topic, known = %copy.known,
+            %topic, known = %word.known,
             "the index knows an older record of topic '{name}' than this peer: was it restored from a backup?"
         );
+        Some(word)
+    }
+
+    // ---- telling ----
+
+    /// The version of the last record heard, 0 if this process has heard none.
+    fn heard(&self, topic: TopicId) -> Version {
+        let heard = self.heard.get(&topic).copied().unwrap_or(0);
+        heard.max(self.replication.heard(topic))
+    }
+
+    /// What the journal holds of a topic.
+    fn word_on(&self, topic: TopicId) -> Option<CopyReport> {
+        let copy = self.journal.copy(topic)?;
         Some(CopyReport {
             topic,
-            name: name.clone(),
+            name: copy.name,
             known: copy.known,
             own_grant: copy.own_grant,
             end: copy.log.end(),
+            version: self.heard(topic),
+            settings: copy.settings,
+            damaged: copy.damaged,
         })
+    }
+
+    fn held(&self, tell: Tell) -> Vec<CopyReport> {
+        let all = || self.journal.topics().into_iter().map(|topic| topic.id);
+        match tell {
+            Tell::All => all().filter_map(|topic| self.word_on(topic)).collect(),
+            Tell::One(topic) => self.word_on(topic).into_iter().collect(),
+            Tell::Unnamed(mut named) => {
+                named.sort_unstable();
+                let unnamed = all().filter(|topic| named.binary_search(topic).is_err());
+                unnamed.filter_map(|topic| self.word_on(topic)).collect()
+            }
+        }
     }
 
     // ---- when it is durable ----
@@ -494,7 +540,7 @@ impl Then {
     }
 }
 
-fn topic_of(assignment: &Assignment) -> TopicId {
+pub(in crate::peer) fn topic_of(assignment: &Assignment) -> TopicId {
     match assignment {
         Assignment::Host { topic, .. }
         | Assignment::Replicate { topic, .. }

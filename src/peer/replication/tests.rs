@@ -126,6 +126,7 @@ impl Peer {
     async fn assign(&self, assignments: Vec<Assignment>) -> Taken {
         let (done, taken) = oneshot::channel();
         let frame = Frame {
+            tell: None,
             assignments,
             full_list_ends: true,
             incarnation: 1,

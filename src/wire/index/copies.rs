@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 use crate::types::{
-    Epoch, Fingerprint, Incarnation, Offset, PeerName, SessionId, TopicId, TopicName, Version,
+    Epoch, Fingerprint, Incarnation, Offset, PeerName, SessionId, TopicId, TopicName,
+    TopicSettings, Version,
 };
 use crate::wire::message::message;
 
@@ -177,4 +178,10 @@ pub struct CopyReport {
     pub own_grant: u32,
     /// Where its log ends, as written.
     pub end: Offset,
+    /// The version of the last record that the peer's process has heard; 0: none.
+    pub version: Version,
+    /// The settings that it has.
+    pub settings: TopicSettings,
+    /// Whether damage was found in it, and the loss not accepted.
+    pub damaged: bool,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TopicMetadata;
 use super::copies::{Copies, CopyReport};
+use super::recovery::TellCopies;
 use crate::limits;
 use crate::types::{BootId, Incarnation, SessionId, StorageId, TopicId, TopicName, TopicSettings};
 use crate::wire::ErrorReply;
@@ -100,6 +101,9 @@ pub struct Assign {
     pub full_list_ends: bool,
     /// The entries, at most [`limits::ASSIGNMENTS_PER_FRAME`].
     pub assignments: Vec<Assignment>,
+    /// The peer is to tell what its journal holds, as it is when the assignments are done and before
+    /// it answers.
+    pub tell_copies: Option<TellCopies>,
 }
 message!(0x25 Assign, assignments <= limits::ASSIGNMENTS_PER_FRAME);
 

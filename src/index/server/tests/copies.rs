@@ -298,6 +298,9 @@ fn a_topic_of_which_a_peer_knows_more_is_frozen() {
                 },
                 own_grant: 3,
                 end: Offset(5),
+                version: 0,
+                settings: TopicSettings::default(),
+                damaged: false,
             }],
         };
         let (up, _) = two.assign.as_mut().unwrap();
