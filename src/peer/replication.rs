@@ -126,7 +126,10 @@ impl Replication {
             Some(Gate::Open) => Ok(()),
             Some(Gate::Paused) => Err(ErrorReply::new(
                 ErrorCode::NotReady,
-                format!("topic {topic} is being handed over to another host; try again"),
+                format!(
+                    "topic {topic} is being handed over to another host, or this peer waits for the index \
+                     to tell whether it still hosts it; try again"
+                ),
             )),
             Some(Gate::TooFew { in_sync, least }) => Err(ErrorReply::new(
                 ErrorCode::NotEnoughInSync,

@@ -56,7 +56,7 @@ impl Settled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Gate {
     Open,
-    /// It is being handed over, or waits for what the index holds.
+    /// It is being handed over, waits for what the index holds, or may be another peer's by now.
     Paused,
     /// Too few copies are in sync.
     TooFew {

@@ -399,8 +399,7 @@ impl Replication {
                 HostingEffect::Level(topic, epoch, to) => {
                     self.asks.push(Ask::HandOver(topic, epoch, to));
                 }
-                // Seen at the next look at the machine's state, which `refresh` takes.
-                HostingEffect::Pause(..) => {}
+                HostingEffect::Pause(topic, _) => self.refresh(machine, topic),
                 HostingEffect::StepDown(topic) => {
                     tracing::info!(%topic, "another peer hosts the topic now");
                     due.extend(self.cease(machine, topic));

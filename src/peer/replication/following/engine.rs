@@ -134,7 +134,7 @@ impl Engine {
             } => self.follow(topic, name, host, grant).await,
             Request::Unfollow { topic, done } => {
                 // Who no longer waits was dropped with the roles.
-                let _ = done.send(self.unfollow(topic));
+                let _ = done.send(self.unfollow(topic).await?);
                 Ok(())
             }
             Request::Reincarnated => {
@@ -210,12 +210,15 @@ impl Engine {
         self.perform(effects, None).await
     }
 
-    fn unfollow(&mut self, id: TopicId) -> Option<Offset> {
-        let kept = self.topics.remove(&id)?;
+    async fn unfollow(&mut self, id: TopicId) -> Result<Option<Offset>, Stopped> {
+        let Some(kept) = self.topics.remove(&id) else {
+            return Ok(None);
+        };
+        let (topic, effects) = self.machine.unfollow(id);
+        self.perform(effects, None).await?;
         self.unname(kept.host, id);
-        let topic = self.machine.unfollow(id);
         let watermark = topic.map(|topic| topic.high_watermark());
-        watermark.or(kept.dropped)
+        Ok(watermark.or(kept.dropped))
     }
 
     /// A host's topic less. The link goes with the last.
@@ -324,9 +327,11 @@ impl Engine {
             };
             tracing::warn!(topic = %id, name = %kept.name, %refusal, "a copy could not be kept up; trying again");
             // With it go its acknowledgements that wait for a sync.
-            if let Some(topic) = self.machine.unfollow(id) {
+            let (topic, effects) = self.machine.unfollow(id);
+            if let Some(topic) = topic {
                 kept.dropped = Some(topic.high_watermark());
             }
+            self.perform(effects, None).await?;
             self.later(id);
         }
         match synced.through {

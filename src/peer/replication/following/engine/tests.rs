@@ -308,7 +308,7 @@ async fn a_copy_is_not_taken_up_again_while_something_of_it_is_on_its_way() {
     let to = Offset::FIRST;
     let command = Command::Truncate { topic: TOPIC, to };
     engine.submit(TOPIC, Some(0), command).await.unwrap();
-    engine.unfollow(TOPIC);
+    engine.unfollow(TOPIC).await.unwrap();
     let other = Fingerprint([8; 32]);
     let followed = engine.follow(TOPIC, name, other, EPOCH.grant + 1);
     followed.await.unwrap();
