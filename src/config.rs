@@ -93,6 +93,8 @@ pub struct PeerNode {
     pub data_dir: PathBuf,
     /// Copies wanted of topics that this peer creates.
     pub replicas: u8,
+    /// Copies that must be in sync for such a topic to take messages.
+    pub min_in_sync: u8,
     /// Whether this peer keeps copies of topics that others host.
     pub replica: bool,
     /// Size of a journal segment.

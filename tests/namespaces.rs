@@ -4,119 +4,11 @@
 //! Needs root and iproute2; where these are not to be had the test says so and passes.
 
 mod common;
+#[path = "common/network.rs"]
+mod network;
 
-use std::path::Path;
-use std::process::{Command, Output};
-
-use common::{Process, Ran, clear_environment, run_to_end};
-
-const INDEX_PORT: u16 = 8088;
-
-/// A switch and hosts that hang on it; removed when dropped.
-struct Network {
-    names: Vec<String>,
-}
-
-/// One machine: a namespace with an address, and a folder.
-struct Host {
-    namespace: String,
-    address: String,
-    folder: tempfile::TempDir,
-}
-
-fn ip(line: &str) -> Result<(), String> {
-    let told = |output: Output| match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    };
-    let ran = Command::new("ip").args(line.split_whitespace()).output();
-    ran.map_err(|error| error.to_string())
-        .and_then(told)
-        .map_err(|error| format!("ip {line}: {error}"))
-}
-
-impl Network {
-    fn new(hosts: &[&str]) -> Result<(Network, Vec<Host>), String> {
-        let tag = std::process::id();
-        let mut network = Network { names: vec![] };
-        let switch = network.namespace(&format!("wp{tag}s"))?;
-        ip(&format!("-n {switch} link add br0 type bridge"))?;
-        ip(&format!("-n {switch} link set br0 up"))?;
-        let mut made = vec![];
-        for (number, host) in (1..).zip(hosts) {
-            let namespace = network.namespace(&format!("wp{tag}{host}"))?;
-            let address = format!("10.77.0.{number}");
-            ip(&format!(
-                "-n {namespace} link add eth0 type veth peer name port{number} netns {switch}"
-            ))?;
-            ip(&format!("-n {switch} link set port{number} master br0 up"))?;
-            ip(&format!("-n {namespace} addr add {address}/24 dev eth0"))?;
-            ip(&format!("-n {namespace} link set eth0 up"))?;
-            ip(&format!("-n {namespace} link set lo up"))?;
-            made.push(Host::new(namespace, address));
-        }
-        Ok((network, made))
-    }
-
-    fn namespace(&mut self, name: &str) -> Result<String, String> {
-        ip(&format!("netns add {name}"))?;
-        self.names.push(name.to_owned());
-        Ok(name.to_owned())
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for name in &self.names {
-            if let Err(error) = ip(&format!("netns del {name}")) {
-                eprintln!("{error}");
-            }
-        }
-    }
-}
-
-impl Host {
-    fn new(namespace: String, address: String) -> Host {
-        let folder = tempfile::tempdir().unwrap();
-        let config = serde_json::json!({
-            "indexing_server": { "ip": "10.77.0.1", "port": INDEX_PORT },
-            "peer_node": { "ip": address, "base_port": 12347 },
-        });
-        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        Host {
-            namespace,
-            address,
-            folder,
-        }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command
-            .args([
-                "netns",
-                "exec",
-                &self.namespace,
-                env!("CARGO_BIN_EXE_waypost"),
-            ])
-            .args(args)
-            .current_dir(self.folder.path());
-        clear_environment(&mut command);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        run_to_end(self.command(args), b"")
-    }
-
-    fn spawn(&self, args: &[&str]) -> Process {
-        Process::spawn(self.command(args))
-    }
-
-    fn certs(&self) -> std::path::PathBuf {
-        Path::new(self.folder.path()).join("certs")
-    }
-}
+use common::Ran;
+use network::{INDEX_PORT, Network};
 
 /// The command that a refusal prints, as arguments.
 fn admit_command(refused: &Ran) -> Vec<String> {
@@ -135,7 +27,7 @@ fn admit_command(refused: &Ran) -> Vec<String> {
 
 #[test]
 fn four_hosts_work_once_admitted_and_a_stranger_does_not() {
-    let (network, hosts) = match Network::new(&["i", "a", "b", "c", "x"]) {
+    let (network, hosts) = match Network::new(&["i", "a", "b", "c", "x"], &serde_json::json!({})) {
         Ok(made) => made,
         Err(why) => {
             println!("SKIPPED: network namespaces are not to be had here: {why}");

@@ -107,6 +107,12 @@ pub const KEYS: &[Key] = &[
         about: "copies wanted of topics that this peer creates, the host's included",
     },
     Key {
+        path: "peer_node.min_in_sync",
+        expects: "a whole number from 1 to 7",
+        default: "1",
+        about: "copies that must be in sync for such a topic to take messages",
+    },
+    Key {
         path: "peer_node.replica",
         expects: "true or false",
         default: "true",

@@ -44,6 +44,7 @@ pub(super) fn defaults() -> Config {
             advertise_ip: None,
             data_dir: "data/peers".into(),
             replicas: TopicSettings::default().replicas,
+            min_in_sync: TopicSettings::default().min_in_sync,
             replica: true,
             segment_bytes: 128 << 20,
             tail_cache_bytes: 64 << 20,
@@ -234,6 +235,7 @@ impl Values<'_> {
         self.optional_text("peer_node.advertise_ip", &mut node.advertise_ip)?;
         self.path("peer_node.data_dir", &mut node.data_dir)?;
         self.number("peer_node.replicas", COPIES, &mut node.replicas)?;
+        self.number("peer_node.min_in_sync", COPIES, &mut node.min_in_sync)?;
         self.take("peer_node.replica", |v| v.as_bool(), |is| node.replica = is)?;
         let sizes = limits::SEGMENT_BYTES_RANGE;
         self.number("peer_node.segment_bytes", sizes, &mut node.segment_bytes)?;

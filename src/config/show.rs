@@ -74,6 +74,7 @@ impl Config {
             "peer_node.advertise_ip" => text(node.advertise_ip.as_ref()),
             "peer_node.data_dir" => folder(&node.data_dir),
             "peer_node.replicas" => Some(node.replicas.into()),
+            "peer_node.min_in_sync" => Some(node.min_in_sync.into()),
             "peer_node.replica" => Some(node.replica.into()),
             "peer_node.segment_bytes" => Some(node.segment_bytes.into()),
             "peer_node.tail_cache_bytes" => Some(node.tail_cache_bytes.into()),

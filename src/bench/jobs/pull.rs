@@ -16,12 +16,14 @@ use crate::limits;
 
 /// Topics that are interleaved.
 const INTERLEAVED: u64 = 1_000;
+/// Messages stored between two looks at how far it is.
+const PER_LOOK: u64 = 4_096;
 /// Bytes of a raw bulk transfer.
 const BULK_BYTES: usize = 64 << 20;
 
 /// How the messages lie in the journal.
 #[derive(Clone, Copy, PartialEq)]
-enum Layout {
+pub(super) enum Layout {
     /// As a publisher that sends many makes them: batches of 64 KiB.
     Batched,
     /// A batch each.
@@ -30,12 +32,15 @@ enum Layout {
     Interleaved,
 }
 
+/// What is stored.
 #[derive(Clone, Copy)]
-struct Kind {
-    layout: Layout,
-    size: usize,
-    messages: u64,
-    topics: u64,
+pub(super) struct Kind {
+    pub(super) layout: Layout,
+    /// Bytes of a message.
+    pub(super) size: usize,
+    /// Of each topic.
+    pub(super) messages: u64,
+    pub(super) topics: u64,
 }
 
 /// Measures pulls.
@@ -85,12 +90,11 @@ fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
 }
 
 /// Stores the messages.
-async fn fill(bench: &Bench<'_>, fleet: &Fleet, kind: Kind) -> Result<Topics, BenchError> {
-    bench.doing(&format!(
-        "storing {} messages of {} bytes",
-        kind.messages * kind.topics,
-        kind.size
-    ));
+pub(super) async fn fill(
+    bench: &Bench<'_>,
+    fleet: &Fleet,
+    kind: Kind,
+) -> Result<Topics, BenchError> {
     let topics = topics::create(fleet, kind.topics, |_| ()).await?;
     let publisher = fleet.client.publisher(PublisherOptions {
         batch_messages: match kind.layout {
@@ -103,8 +107,17 @@ async fn fill(bench: &Bench<'_>, fleet: &Fleet, kind: Kind) -> Result<Topics, Be
     let names: Result<Vec<_>, _> = (0..kind.topics).map(|n| topics.name(n)).collect();
     let names = names?;
     let doing = "storing messages to read";
+    let mut stored = 0u64;
     for _ in 0..kind.messages {
         for name in &names {
+            if stored.is_multiple_of(PER_LOOK) {
+                bench.doing(&format!(
+                    "storing messages of {} bytes: {stored} of {}",
+                    kind.size,
+                    kind.messages * kind.topics
+                ));
+            }
+            stored += 1;
             let sent = publisher.send(name, Message::new(body.clone())).await;
             drop(sent.map_err(BenchError::waypost(doing))?);
         }

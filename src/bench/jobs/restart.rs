@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::pull::{Kind as Stored, Layout, fill};
 use crate::bench::disk::forget_pages;
 use crate::bench::error::BenchError;
 use crate::bench::fleet::Fleet;
 use crate::bench::measure::Measurement;
 use crate::bench::run::{Bench, params};
-use crate::bench::topics;
 use crate::bench::work::Topics;
-use crate::client::{Message, PublisherOptions, PullOptions};
+use crate::client::PullOptions;
 use crate::clock;
 use crate::limits;
 use crate::wire::index::Route;
@@ -20,9 +19,8 @@ use crate::wire::peer::ReadFrom;
 
 /// Bytes of the journal that BENCH.md's goal names.
 const JOURNAL_BYTES: u64 = 10_500_000_000;
-/// Bytes of a message that fills it, and how many lie between two looks at how far it is.
+/// Bytes of a message that fills it.
 const BODY_BYTES: usize = 64 << 10;
-const PER_LOOK: u64 = 1_024;
 /// How often one that is starting is asked.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 /// How long it may take.
@@ -36,8 +34,14 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     }
     let mut fleet = bench.fleet(1, limits::SEGMENT_BYTES).await?;
     let bytes = bench.options.pick(JOURNAL_BYTES, 16 << 20);
-    let topics = topics::create(&fleet, bench.options.pick(1_000, 10), |_| ()).await?;
-    fill(bench, &fleet, &topics, bytes).await?;
+    let count = bench.options.pick(1_000, 10);
+    let stored = Stored {
+        layout: Layout::Batched,
+        size: BODY_BYTES,
+        messages: bytes.div_ceil(BODY_BYTES as u64 * count),
+        topics: count,
+    };
+    let topics = fill(bench, &fleet, stored).await?;
     let mut times = vec![];
     for run in 0..bench.options.runs() {
         bench.doing(&format!("restarting a peer: {run} times so far"));
@@ -100,32 +104,6 @@ fn same_topics(found: &Routes, expected: &Routes) -> bool {
             .collect()
     };
     !found.is_empty() && topics(found) == topics(expected)
-}
-
-async fn fill(
-    bench: &Bench<'_>,
-    fleet: &Fleet,
-    topics: &Topics,
-    bytes: u64,
-) -> Result<(), BenchError> {
-    let doing = "filling a journal";
-    let publisher = fleet.client.publisher(PublisherOptions::default());
-    let body = Bytes::from(vec![b'x'; BODY_BYTES]);
-    for number in 0..bytes.div_ceil(BODY_BYTES as u64) {
-        if number % PER_LOOK == 0 {
-            let done = number * BODY_BYTES as u64;
-            bench.doing(&format!("{doing}: {} of {} MB", done >> 20, bytes >> 20));
-        }
-        let name = topics.name(number)?;
-        let sent = publisher.send(&name, Message::new(body.clone())).await;
-        drop(sent.map_err(BenchError::waypost(doing))?);
-    }
-    publisher
-        .flush()
-        .await
-        .map_err(BenchError::waypost(doing))?;
-    publisher.close().await;
-    Ok(())
 }
 
 /// Serving means that a message can be read.

@@ -24,6 +24,7 @@ const TRIES: usize = 5;
 pub(in crate::cli) fn default_settings(config: &Config) -> TopicSettings {
     TopicSettings {
         replicas: config.peer_node.replicas,
+        min_in_sync: config.peer_node.min_in_sync,
         ..TopicSettings::default()
     }
 }
