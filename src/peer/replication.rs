@@ -201,6 +201,17 @@ impl Replication {
         })
     }
 
+    /// Below which offset a topic that others have copies of is committed; nothing is known to be before
+    /// this process has the role.
+    pub(super) fn committed(&self, topic: TopicId) -> Offset {
+        let roles = self.roles.read();
+        if roles.alone.contains(&topic) {
+            return Offset(u64::MAX);
+        }
+        let hosted = roles.copied.get(&topic);
+        hosted.map_or(Offset::FIRST, |hosted| hosted.watermark())
+    }
+
     /// The topic as readers may see it.
     pub(super) fn readable(&self, mut stat: TopicStat) -> Result<TopicStat, ErrorReply> {
         if let Some(visible) = self.visible(stat.id)? {

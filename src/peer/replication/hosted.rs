@@ -123,6 +123,11 @@ impl Hosted {
         (watermark >= self.began).then_some(watermark)
     }
 
+    /// Everything below is committed.
+    pub(super) fn watermark(&self) -> Offset {
+        Offset(self.watermark.load(Ordering::Acquire))
+    }
+
     pub(super) fn gate(&self) -> Gate {
         self.inner.lock().gate
     }
