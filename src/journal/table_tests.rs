@@ -304,7 +304,7 @@ fn what_other_copies_may_still_need_is_not_trimmed() {
     for (bytes, age) in [(Some(1), None), (None, Some(1_000))] {
         let mut table = retained(bytes, age);
         for i in 0..4 {
-            step_at(&mut table, &append(0, 0, i, &[b"a"]), at(0));
+            step_at(&mut table, &append(0, 0, i, &[b"a"]), at(500 * i as i64));
         }
         let trims = |table: &mut Table, committed: Offset| match age {
             None => table

@@ -172,7 +172,7 @@ impl Roles {
     }
 
     /// Writes all assignments of a frame in as few groups as the journal makes of them.
-    async fn take(&mut self, assignments: Vec<Assignment>) -> Result<Taken, CallError> {
+    pub(super) async fn take(&mut self, assignments: Vec<Assignment>) -> Result<Taken, CallError> {
         let mut taken = Taken::default();
         let mut steps = Vec::with_capacity(assignments.len());
         let mut named = HashSet::new();
@@ -228,7 +228,7 @@ impl Roles {
         self.again_at = (!self.again.is_empty()).then_some(due);
     }
 
-    async fn try_again(&mut self) {
+    pub(super) async fn try_again(&mut self) {
         self.again_at = None;
         let due: Vec<Assignment> = self.again.drain().map(|(_, due)| due).collect();
         let tried = due.len();
