@@ -300,8 +300,18 @@ pub const MOVES_AT_ONCE: usize = 256;
 pub const MOVE_POLL: Duration = Duration::from_millis(100);
 /// How long a client waits for the next of many topics to have moved: copying a large one takes a while.
 pub const MOVE_STUCK: Duration = Duration::from_secs(60);
-/// Bytes of one batch that the index holds while no host is live: events, not data.
-pub const HELD_BATCH_BYTES: u64 = 64 << 10;
+/// Bytes of one batch that the index holds while no host is live: events, not data. With the request
+/// around it, it fits into [`METADATA_REQUEST_BYTES`].
+pub const HELD_BATCH_BYTES: u64 = 60 << 10;
+/// Bytes of held batches in one answer to a host that drains: half of [`METADATA_REPLY_BYTES`].
+pub const DRAIN_PAGE_BYTES: u64 = METADATA_REPLY_BYTES as u64 / 2;
+/// Held batches in one answer to a host that drains, and so changes in one commit that settles them.
+pub const DRAIN_PAGE_BATCHES: usize = 1_024;
+/// Topics that a host drains at once.
+pub const DRAINS_AT_ONCE: usize = 16;
+/// How long a publisher waits for the index's answer to a batch that it leaves there, after which nobody
+/// knows whether it is held.
+pub const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that the index holds for one topic.
 pub const HELD_MESSAGES_PER_TOPIC: u64 = 10_000;
 /// Bytes that the index holds for one topic.
@@ -394,6 +404,8 @@ pub const ADMITTED_FILE_BYTES: u64 = 1 << 20;
 const _: () = {
     assert!(MESSAGE_BYTES * 2 <= BATCH_BYTES);
     assert!(METADATA_REQUEST_BYTES <= METADATA_REPLY_BYTES);
+    assert!(HELD_BATCH_BYTES + 1_024 <= METADATA_REQUEST_BYTES as u64);
+    assert!(DRAIN_PAGE_BYTES + HELD_BATCH_BYTES < METADATA_REPLY_BYTES as u64);
     assert!(FRAME_BYTES > BATCH_BYTES);
     // One command to the journal writes what one frame brings; a run of sequences takes 40 bytes.
     assert!(RANGES_PER_FRAME * 40 + 64 <= BATCH_BYTES);

@@ -143,7 +143,7 @@ fn exit_5_where_a_retry_is_worth_it() {
     run(&d, "pull T1 --id 1").ok();
     peer.kill();
     for line in [
-        "publish T1 x --id 1 --timeout 2s",
+        "publish T1 x --id 1 --no-hold --timeout 2s",
         "pull T1 --id 1 --timeout 2s",
     ] {
         let ran = run(&d, line);

@@ -159,6 +159,29 @@ impl IndexLink {
         }
     }
 
+    /// Sends a request at most once, and waits `within` for the connection, and as long for the answer.
+    /// An error tells whether the request was sent, for all that is known.
+    pub(crate) async fn call_once<R: Request>(
+        &self,
+        doing: &str,
+        request: &R,
+        within: Duration,
+    ) -> Result<R::Reply, (ClientError, bool)> {
+        let connection = match tokio::time::timeout(within, self.connection()).await {
+            Ok(connection) => connection.map_err(|error| (error, false))?,
+            Err(_) => {
+                let error = ClientError::TimedOut {
+                    doing: doing.to_owned(),
+                    after: within,
+                    last: None,
+                };
+                return Err((error, false));
+            }
+        };
+        let answered = connection.request_with(request, &[], within).await;
+        answered.map_err(|error| (ClientError::call(doing, error), true))
+    }
+
     async fn may_repeat(
         &self,
         error: &CallError,

@@ -11,9 +11,11 @@
 //! | `account` | what `flush` waits for |
 //! | `shell` | the task that owns the core |
 //! | `find` | finds hosts, creates missing topics |
+//! | `holding` | messages left with the index while no host is there (pure) |
 //! | `links` | one append stream per host |
 //!
-//! Guarantees: a message whose [`Pending`] answers with a [`Receipt`] is in the log exactly once;
+//! Guarantees: a message whose [`Pending`] answers with a [`Receipt`] is in the log exactly once (of a
+//! held one: will be, once a host has come);
 //! messages of one topic are there in the order of [`Publisher::send`]. Each batch is sent again
 //! under its own sequences until the host answers, however often the host, its address or the
 //! connection changes; the host drops what it has already. Where it cannot be known whether a
@@ -30,6 +32,9 @@ mod core_tests;
 mod fake_host;
 mod find;
 mod handle;
+mod holding;
+#[cfg(test)]
+mod holding_tests;
 mod links;
 mod mailbox;
 #[cfg(test)]
@@ -55,6 +60,7 @@ use crate::limits;
 use crate::types::{Epoch, Offset, PeerName, TopicName, TopicSettings};
 use crate::wire::batch::HEADER_BYTES;
 use crate::wire::index::HostAddress;
+use crate::wire::index::copies::HeldInfo;
 use crate::wire::peer::Achieved;
 
 /// How a [`Publisher`] batches and how long it tries.
@@ -78,6 +84,9 @@ pub struct PublisherOptions {
     pub create_missing: Option<TopicSettings>,
     /// The peer that is to host created topics; `None`: as the index chooses.
     pub host: Option<PeerName>,
+    /// While no peer that could host the topic is live, messages are left with the index, within its
+    /// quotas; [`Receipt::held`] tells. `false`: they wait for a host.
+    pub hold: bool,
 }
 
 impl Default for PublisherOptions {
@@ -91,6 +100,7 @@ impl Default for PublisherOptions {
             delivery_timeout: Duration::from_secs(30),
             create_missing: None,
             host: None,
+            hold: true,
         }
     }
 }
@@ -98,7 +108,12 @@ impl Default for PublisherOptions {
 impl PublisherOptions {
     /// The options with every value inside what is possible.
     fn bounded(mut self) -> Self {
-        self.batch_bytes = self.batch_bytes.min(limits::BATCH_BYTES);
+        let most = match self.hold {
+            // What a host might not be there to take must fit into what the index holds.
+            true => limits::HELD_BATCH_BYTES as usize,
+            false => limits::BATCH_BYTES,
+        };
+        self.batch_bytes = self.batch_bytes.min(most);
         self.batch_messages = self.batch_messages.clamp(1, limits::BATCH_MESSAGES);
         self.in_flight = self.in_flight.clamp(1, limits::RANGES_PER_PRODUCER);
         self.buffer_bytes = self.buffer_bytes.clamp(1, limits::PUBLISH_BUFFER_BYTES);
@@ -107,6 +122,10 @@ impl PublisherOptions {
 }
 
 /// Where a message is in its topic, and what was achieved for it.
+///
+/// One that the index holds is in no log yet: it is durable at the index alone, and will be appended,
+/// once, before the topic takes anything else. Until then its offset is 0, which no message has, and
+/// [`Receipt::achieved`] is none of none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The topic.
@@ -121,8 +140,10 @@ pub struct Receipt {
     pub achieved: Achieved,
     /// The peers that are known to hold it durably.
     pub peers: Arc<[PeerName]>,
-    /// The host that took it.
+    /// The host that took it; of a held one, the host that is away.
     pub host: Arc<HostAddress>,
+    /// What the index holds of the topic, this message included. `None`: a host has taken it.
+    pub held: Option<HeldInfo>,
 }
 
 /// What a publisher is waiting for.

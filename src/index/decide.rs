@@ -10,6 +10,7 @@
 //! | `subscriptions` | subscribing, notices |
 //! | `copies`, `recasting` | in-sync sets, elections, placement, repair |
 //! | `moves` | wishes for another host |
+//! | `held` | messages for topics that nobody can host |
 //! | `recovery` | an index from a backup, topics whose copies are lost |
 //! | `leave` | deregistering and forgetting |
 //! | `session` | incarnations, a forgotten peer's return |
@@ -20,15 +21,19 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 use super::directory::{Directory, Slot};
 use super::record::Change;
+use crate::replication::held::Incoming;
 use crate::types::{
     BootId, Epoch, Fingerprint, Group, Incarnation, PeerName, SessionId, StorageId, TopicId,
     TopicName, TopicSettings, UnixMicros, Version,
 };
 use crate::wire::ErrorReply;
 use crate::wire::index::copies::{
-    AlterInSync, AlteredInSync, HandOver, HandedOver, LeftInSync, MovingTopic,
+    AlterInSync, AlteredInSync, HandOver, HandedOver, HeldMessages, HeldSettled, LeftInSync,
+    MovingTopic, SettledHeld,
 };
 use crate::wire::index::{
     CreateOutcome, DeletedTopic, Deregistered, Forgotten, HostAddress, NewTopic, SessionEnd,
@@ -37,6 +42,7 @@ use crate::wire::index::{
 use crate::wire::pass::PassBody;
 
 mod copies;
+mod held;
 mod leave;
 mod moves;
 mod overlay;
@@ -128,6 +134,23 @@ pub enum Event {
         caller: Caller,
         request: HandOver,
     },
+    /// A batch that was verified, to be held.
+    HoldMessages {
+        caller: Caller,
+        topic: TopicId,
+        batch: Incoming,
+        bytes: Bytes,
+    },
+    /// Whether the caller may drain what is held.
+    DrainHeld {
+        caller: Caller,
+        topic: TopicId,
+        epoch: Epoch,
+    },
+    HeldSettled {
+        caller: Caller,
+        request: HeldSettled,
+    },
     /// Of the caller's session, which still stands.
     LeaveInSync {
         caller: Caller,
@@ -194,6 +217,9 @@ impl Event {
                 | Event::Review { .. }
                 | Event::Place { .. }
                 | Event::Repair { .. }
+                // The queues of what is held are the directory's.
+                | Event::HoldMessages { .. }
+                | Event::HeldSettled { .. }
                 | Event::Recover { .. }
         )
     }
@@ -225,6 +251,10 @@ pub enum Answer {
     HandedOver(HandedOver),
     LeftInSync(LeftInSync),
     Moving(MovingTopic),
+    Held(HeldMessages),
+    /// The host may be given what is held.
+    MayDrain,
+    Settled(SettledHeld),
     LossAccepted(Epoch),
     /// Of an event that walks: where it goes on.
     Walked {
@@ -439,6 +469,18 @@ pub fn decide(base: &Directory, overlay: &mut Overlay, event: &Event, now: UnixM
         }
         Event::AlterInSync { caller, request } => copies::alter(&view, *caller, request),
         Event::HandOver { caller, request } => copies::hand_over(&view, *caller, request),
+        Event::HoldMessages {
+            caller,
+            topic,
+            batch,
+            bytes,
+        } => held::hold(&view, *caller, *topic, *batch, bytes),
+        Event::DrainHeld {
+            caller,
+            topic,
+            epoch,
+        } => held::drain(&view, *caller, *topic, *epoch),
+        Event::HeldSettled { caller, request } => held::settled(&view, *caller, request),
         Event::LeaveInSync { caller, topic } => copies::leave_in_sync(&view, caller.key, *topic),
         Event::MoveTopic { caller, name, to } => {
             moves::move_topic(&view, *caller, name, to.as_ref())

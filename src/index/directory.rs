@@ -7,6 +7,7 @@
 //! | `arena`, `intern` | names in chunks, shared values as numbers |
 //! | `peers` | what is known of a key |
 //! | `reports` | what hosts reported |
+//! | `held` | what is held for topics without a host |
 //! | `query` | records, routes and rights' facts read out of it |
 //! | `info` | topics and peers as listings show them |
 //! | `listing` | walks for assignments, deletions and pages |
@@ -29,6 +30,7 @@ use crate::wire::index::{Notice, TopicMetadata};
 
 mod arena;
 mod copies;
+mod held;
 mod info;
 mod intern;
 mod listing;
@@ -64,6 +66,9 @@ pub struct Directory {
     groups: Interner<Group>,
     subscriptions: BTreeMap<(Slot, u32, u32), UnixMicros>,
     counters: Counters,
+    held: BTreeMap<TopicId, held::HeldTopic>,
+    /// Bytes of all held batches.
+    held_bytes: u64,
     /// The index has just started, and does not know yet who is live. Volatile.
     in_doubt: bool,
     /// Topics of which peers know more than this index, by their word: nothing is decided about them.
@@ -84,6 +89,8 @@ impl Directory {
             copies: Interner::new(),
             in_doubt: false,
             behind: BTreeMap::new(),
+            held: BTreeMap::new(),
+            held_bytes: 0,
             settings: Interner::new(),
             groups: Interner::new(),
             subscriptions: BTreeMap::new(),
@@ -117,6 +124,10 @@ impl Directory {
             // The report went with its topic.
             Change::DeleteReport { .. } => {}
             Change::PutCounters(counters) => self.counters = *counters,
+            Change::PutHeld(record) => self.put_held(record),
+            Change::DeleteHeld { topic, held } => self.delete_held(*topic, *held),
+            // Only the store has the bytes.
+            Change::PutHeldBatch { .. } | Change::DeleteHeldBatch { .. } => {}
         }
     }
 

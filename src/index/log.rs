@@ -116,6 +116,8 @@ fn reason(why: &Why) -> String {
         Why::Moving => "another host is wished".into(),
         Why::TakenOver => "the next host has everything".into(),
         Why::Lost(peer) => format!("the copy of peer {peer} is not what it was"),
+        Why::Held => "nobody can host it, so the index holds messages for it".into(),
+        Why::Drained => "its host has all that the index held".into(),
         Why::Leaves(peer) => format!("peer {peer} leaves"),
         Why::Recovered => "rebuilt from what peers have".into(),
         Why::LossAccepted => "what other copies had is given up".into(),

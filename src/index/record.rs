@@ -14,10 +14,15 @@
 //! notices        fingerprint · serial (big-endian)  form · Notice
 //! erasures       fingerprint · topic id             form
 //! reports        topic id                           form · TopicMetadata
+//! held           topic id · held (big-endian)       form · HeldV1
+//! held_batches   topic id · held (big-endian)       the batch; read when a host drains, not loaded
 //! ```
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
+use crate::replication::held::Incoming;
 use crate::types::{
     BootId, Fingerprint, Group, Incarnation, PeerName, StorageId, TopicId, TopicName,
     TopicSettings, UnixMicros, Version,
@@ -28,7 +33,7 @@ use crate::wire::index::{Notice, TopicMetadata};
 mod codec;
 
 pub use codec::{Entry, RecordError, Table, version_of};
-pub(crate) use codec::{subscription_key, subscription_prefix};
+pub(crate) use codec::{held_key, subscription_key, subscription_prefix};
 
 /// A name and the key that it is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +157,19 @@ pub struct SubscriptionRecord {
     pub since: UnixMicros,
 }
 
+/// A batch that the index holds, but for its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldRecord {
+    /// For which topic.
+    pub topic: TopicId,
+    /// Its place in the topic's queue.
+    pub held: u64,
+    /// Whose it is, and how large.
+    pub batch: Incoming,
+    /// When it came.
+    pub since: UnixMicros,
+}
+
 /// Numbers that must never be given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
@@ -202,6 +220,18 @@ pub enum Change {
     DeleteReport { topic: TopicId },
     /// Numbers given.
     PutCounters(Counters),
+    /// A batch is held.
+    PutHeld(HeldRecord),
+    /// It is settled, or its topic is gone; of a topic, the oldest goes first.
+    DeleteHeld { topic: TopicId, held: u64 },
+    /// The bytes of a held batch.
+    PutHeldBatch {
+        topic: TopicId,
+        held: u64,
+        batch: Bytes,
+    },
+    /// They go with it.
+    DeleteHeldBatch { topic: TopicId, held: u64 },
 }
 
 /// A record that must still be as it was when the decision was made.

@@ -6,6 +6,7 @@
 //! | `requests` | requests that are answered once |
 //! | `streams` | the three long streams of a session |
 //! | `copies` | when topics' copies are looked at |
+//! | `held` | batches held for topics without a host |
 //! | `hub` | sessions, their assignments, and creators that wait |
 //!
 //! I/O runs on the runtime of the caller, one thread; the decider has its own. Lookups are answered
@@ -32,6 +33,7 @@ use crate::wire::ErrorCode;
 use crate::{clock, limits};
 
 mod copies;
+mod held;
 mod hub;
 mod recovery;
 mod requests;

@@ -14,6 +14,7 @@
 //! | `hosted`, `stream` | one hosted topic: who waits for its watermark; one replica: what waits to be sent |
 //! | `serving` | the stream of a replica |
 //! | `asking` | what hosts ask of the index, and the time at which they look again |
+//! | `draining` | what the index has held while nobody hosted, on its way into the log |
 //! | `roles` | what the index assigns: hosting begun and ended, copies kept |
 //! | `following` | streams to the hosts of topics of which this peer keeps copies |
 //! | `thread` | where all of it runs, but for the streams of replicas |
@@ -24,6 +25,7 @@
 //! [`crate::replication`]'s; here is what carries them out.
 
 pub(in crate::peer) mod asking;
+pub(in crate::peer) mod draining;
 pub(in crate::peer) mod following;
 #[allow(dead_code)] // until the other half calls it
 pub(in crate::peer) mod frames;
@@ -46,6 +48,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use self::asking::Asks;
+use self::draining::Drains;
 use self::hosted::{Gate, Hosted, Settled, Settlement};
 use self::peers::Peers;
 use super::reports::Changed;
@@ -72,6 +75,7 @@ pub(super) struct Replication {
     /// Order: this before `roles`, and both before the locks of a topic or a stream.
     machine: Mutex<hosting::Machine>,
     pub(super) asks: Asks,
+    drains: Drains,
     /// The machine's next look at the time may have come nearer.
     sooner: Notify,
     /// Readers at the tips.
@@ -96,6 +100,7 @@ impl Replication {
             roles: RwLock::default(),
             machine,
             asks: Asks::default(),
+            drains: Drains::default(),
             sooner: Notify::new(),
             tips,
             replica_tips: Tips::default(),

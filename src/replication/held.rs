@@ -117,6 +117,21 @@ impl HeldQueue {
         total_bytes: u64,
         batch: Incoming,
     ) -> Result<Held, Refusal> {
+        let held = self.judge(quotas, total_bytes, batch)?;
+        if let Held::Store(_) = held {
+            self.push(batch);
+        }
+        Ok(held)
+    }
+
+    /// As [`HeldQueue::hold`], but the queue stays as it is: [`HeldQueue::restore`] follows once the
+    /// batch is durable.
+    pub fn judge(
+        &self,
+        quotas: &Quotas,
+        total_bytes: u64,
+        batch: Incoming,
+    ) -> Result<Held, Refusal> {
         let known = self.producers.get(&batch.producer).copied();
         if let Some(at) = self.find(&batch) {
             return Ok(Held::Already(at));
@@ -129,7 +144,7 @@ impl HeldQueue {
         }
         let queued = known.map_or(0, |(_, queued)| queued);
         self.check_quotas(quotas, total_bytes, &batch, queued)?;
-        Ok(Held::Store(self.push(batch)))
+        Ok(Held::Store(self.next))
     }
 
     fn check_quotas(
@@ -157,7 +172,7 @@ impl HeldQueue {
         self.entries.iter().find(same).map(|entry| entry.held)
     }
 
-    fn push(&mut self, batch: Incoming) -> u64 {
+    fn push(&mut self, batch: Incoming) {
         let held = self.next;
         self.next += 1;
         self.entries.push_back(Entry { held, batch });
@@ -165,7 +180,6 @@ impl HeldQueue {
         self.bytes += batch.bytes;
         let producer = self.producers.entry(batch.producer).or_default();
         *producer = (batch.sequence + batch.count, producer.1 + batch.count);
-        held
     }
 
     /// Puts a batch back that the store has kept over a restart; in the order of held sequences.
@@ -196,23 +210,38 @@ impl HeldQueue {
     }
 
     /// The host of this epoch has committed everything up to and with `held`: these may go from the
-    /// store. A host that is not the present one settles nothing.
-    pub fn settled(&mut self, epoch: Epoch, held: u64) -> Vec<u64> {
-        let Some((known, next)) = self.draining else {
+    /// store, and with [`HeldQueue::remove`] from here. A host that is not the present one settles
+    /// nothing.
+    pub fn settles(&self, epoch: Epoch, held: u64) -> Vec<u64> {
+        // Only what was handed out can have been committed.
+        let given = |(known, next): &(Epoch, u64)| *known == epoch && *next > 0;
+        let Some((_, next)) = self.draining.filter(given) else {
             return vec![];
         };
-        // Only what was handed out can have been committed.
-        let through = held.min(next.saturating_sub(1));
-        let mut gone = Vec::new();
-        while known == epoch && next > 0 && self.entries.front().is_some_and(|e| e.held <= through)
-        {
-            let Some(entry) = self.entries.pop_front() else {
-                break;
-            };
-            self.forget(&entry.batch);
-            gone.push(entry.held);
-        }
+        let through = held.min(next - 1);
+        let entries = self.entries.iter().map(|entry| entry.held);
+        entries.take_while(|held| *held <= through).collect()
+    }
+
+    /// As [`HeldQueue::settles`], and they go at once.
+    pub fn settled(&mut self, epoch: Epoch, held: u64) -> Vec<u64> {
+        let gone = self.settles(epoch, held);
+        gone.iter().for_each(|&held| self.remove(held));
         gone
+    }
+
+    /// What is gone from the store goes from the front of the queue.
+    pub fn remove(&mut self, held: u64) {
+        if self.entries.front().is_some_and(|entry| entry.held == held)
+            && let Some(entry) = self.entries.pop_front()
+        {
+            self.forget(&entry.batch);
+        }
+    }
+
+    /// The held sequences in the queue, ascending.
+    pub fn sequences(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.iter().map(|entry| entry.held)
     }
 
     fn forget(&mut self, batch: &Incoming) {

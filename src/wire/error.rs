@@ -141,7 +141,7 @@ codes! {
     Diverged = 40, "diverged", Never;
     /// Fewer copies in sync than the topic demands.
     NotEnoughInSync = 41, "not-enough-in-sync", Later;
-    /// Reserved: the held messages' quota is used up.
+    /// The quota of messages held by the index is used up.
     HeldFull = 42, "held-full", Later;
     /// A new host does not know yet how far its topic is committed.
     NotYetVisible = 43, "not-yet-visible", Later;

@@ -20,8 +20,9 @@ pub use session::{
 };
 
 use copies::{
-    AlterInSync, AlteredInSync, HandOver, HandedOver, LeaveInSync, LeftInSync, MoveTopic,
-    MovingTopic,
+    AlterInSync, AlteredInSync, DrainHeld, DrainedHeld, HandOver, HandedOver, HeldInfo,
+    HeldMessages, HeldSettled, HoldMessages, LeaveInSync, LeftInSync, MoveTopic, MovingTopic,
+    SettledHeld,
 };
 use recovery::{
     CopiesReported, RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic, ReportCopies,
@@ -62,6 +63,9 @@ requests! {
         HandOver => HandedOver,
         MoveTopic => MovingTopic,
         LeaveInSync => LeftInSync,
+        HoldMessages => HeldMessages,
+        DrainHeld => DrainedHeld,
+        HeldSettled => SettledHeld,
         ReportCopies => CopiesReported,
         RecoverTopic => RecoveringTopic,
         RecoverIndex => RecoveringIndex,
@@ -378,6 +382,8 @@ pub struct ShownTopic {
     pub replicas: Vec<PeerName>,
     /// Whom it is being handed over to.
     pub handing_to: Option<PeerName>,
+    /// What the index holds for it until a host has come and appended that.
+    pub held: Option<HeldInfo>,
     /// Subscribers by name, at most [`limits::PAGE_ENTRIES`].
     pub subscribers: Vec<PeerName>,
     /// Subscribers in all.
@@ -635,5 +641,7 @@ pub struct IndexStatusReply {
     pub offline: u64,
     /// Topics of which a peer knows more than this index does; see [`TopicPhase::Behind`].
     pub behind: u64,
+    /// Messages that the index holds for topics without a live host.
+    pub held: u64,
 }
 message!(0x12 IndexStatusReply);

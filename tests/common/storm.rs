@@ -38,6 +38,7 @@ pub async fn publish(
 ) {
     let publisher = client.publisher(PublisherOptions {
         delivery_timeout: PATIENCE,
+        hold: false,
         ..PublisherOptions::default()
     });
     let mut waiting = tokio::task::JoinSet::new();

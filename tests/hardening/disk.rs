@@ -8,7 +8,12 @@ use serde_json::json;
 
 /// The peer in a mount namespace in which its data folder is a tmpfs of `size`; `None` where that
 /// is not allowed.
-fn peer_on_small_disk(deployment: &Deployment, folder: &Path, size: &str) -> Option<Process> {
+fn peer_on_small_disk(
+    deployment: &Deployment,
+    name: &str,
+    folder: &Path,
+    size: &str,
+) -> Option<Process> {
     let mount = format!("mount -t tmpfs -o size={size} tmpfs '{}'", folder.display());
     let allowed = Command::new("unshare")
         .args(["-m", "sh", "-c", &mount])
@@ -16,7 +21,7 @@ fn peer_on_small_disk(deployment: &Deployment, folder: &Path, size: &str) -> Opt
     if !allowed.is_ok_and(|output| output.status.success()) {
         return None;
     }
-    let inner = deployment.command(["peer", "--id", "host"]);
+    let inner = deployment.command(["peer", "--id", name]);
     let mut command = Command::new("unshare");
     let script = format!("{mount} && exec \"$0\" \"$@\"");
     command
@@ -40,7 +45,7 @@ fn a_full_disk_refuses_appends_and_nothing_else() {
     let folder = deployment.path().join("small");
     std::fs::create_dir(&folder).unwrap();
     let _index = deployment.index();
-    let Some(peer) = peer_on_small_disk(&deployment, &folder, "12m") else {
+    let Some(peer) = peer_on_small_disk(&deployment, "host", &folder, "12m") else {
         println!("SKIPPED: no mount namespaces here");
         return;
     };
@@ -89,4 +94,39 @@ fn a_full_disk_refuses_appends_and_nothing_else() {
         (deployment.run(publish).code == Some(0)).then_some(())
     });
     assert_eq!(peer.terminate(), Some(0));
+}
+
+#[test]
+fn a_copy_on_a_full_disk_leaves_the_set_and_comes_back() {
+    let deployment = Deployment::with_config(|config| {
+        config["peer_node"]["segment_bytes"] = json!(1 << 20);
+        config["peer_node"]["data_dir"] = json!("small");
+    });
+    let folder = deployment.path().join("small");
+    std::fs::create_dir(&folder).unwrap();
+    let _index = deployment.index();
+    let _host = deployment.peer("a");
+    let Some(copy) = peer_on_small_disk(&deployment, "b", &folder, "12m") else {
+        println!("SKIPPED: no mount namespaces here");
+        return;
+    };
+    let body = deployment.path().join("body");
+    std::fs::write(&body, vec![7; 400 << 10]).unwrap();
+    let topic = "topic create T1 --host a --id user";
+    deployment.run(topic.split(' ')).ok();
+    let publish = "publish T1 --file body --id user --timeout 20s";
+    let until = |text: &str| {
+        eventually(&format!("a message that is {text}"), || {
+            let said = deployment.run(publish.split(' ')).ok();
+            said.contains(text).then_some(())
+        });
+    };
+    until("durable on 2 of 2");
+    // The host has room, and goes on alone.
+    until("durable on 1 of 1 (peer a)");
+    // Both make room: the old messages go.
+    let less = "topic set T1 --retain-bytes 1MiB --id user";
+    deployment.run(less.split(' ')).ok();
+    until("durable on 2 of 2");
+    assert_eq!(copy.terminate(), Some(0));
 }

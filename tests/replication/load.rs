@@ -132,6 +132,7 @@ impl Load {
 async fn publish(client: Client, name: String, topics: Vec<&'static str>, told: Arc<Told>) {
     let publisher = client.publisher(PublisherOptions {
         delivery_timeout: PATIENCE,
+        hold: false,
         ..PublisherOptions::default()
     });
     let mut waiting = tokio::task::JoinSet::new();

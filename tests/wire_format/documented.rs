@@ -159,7 +159,7 @@ fn reserved(protocol: Protocol) -> BTreeSet<u8> {
 
 #[test]
 fn reserved_numbers_are_unused() {
-    let index: BTreeSet<u8> = (0x33..=0x34).chain(0x38..=0x3f).collect();
+    let index: BTreeSet<u8> = (0x39..=0x3f).collect();
     assert_eq!(reserved(Protocol::Index), index);
     let peer = BTreeSet::from([0x0b, 0x16, 0x1e, 0x1f]);
     assert_eq!(reserved(Protocol::Peer), peer);

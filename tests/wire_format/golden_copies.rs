@@ -131,6 +131,66 @@ pub fn list() -> Vec<Golden> {
         golden(
             Index,
             Up,
+            HoldMessages {
+                topic: TOPIC,
+                batch: vec![1, 2, 3],
+            },
+            "15000000 33 1111111111111111111111111111111103010203",
+        ),
+        golden(
+            Index,
+            Down,
+            HeldMessages {
+                held: HeldInfo {
+                    messages: 3,
+                    bytes: 4,
+                    since: TIME,
+                },
+            },
+            "0b000000 33 03048080f28183898506",
+        ),
+        golden(
+            Index,
+            Up,
+            DrainHeld {
+                topic: TOPIC,
+                epoch: EPOCH,
+            },
+            "14000000 34 1111111111111111111111111111111103ac02",
+        ),
+        golden(
+            Index,
+            Down,
+            DrainedHeld {
+                batches: vec![HeldBatch {
+                    held: 5,
+                    batch: vec![1, 2, 3],
+                }],
+            },
+            "07000000 34 010503010203",
+        ),
+        golden(
+            Index,
+            Up,
+            HeldSettled {
+                topic: TOPIC,
+                epoch: EPOCH,
+                through: Some(5),
+            },
+            "16000000 38 1111111111111111111111111111111103ac020105",
+        ),
+        golden(
+            Index,
+            Down,
+            SettledHeld {
+                copies: copies(),
+                left: 2,
+            },
+            "a8000000 38 2222222222222222222222222222222222222222222222222222222222222222030901222222222222222222222222222222222222222222222222222222222222222202222222222222222222222222222222222222222222222222222222222222222277777777777777777777777777777777777777777777777777777777777777770177777777777777777777777777777777777777777777777777777777777777770102",
+        ),
+        golden(
+            Index,
+            Up,
             LeaveInSync {
                 session: SESSION,
                 topic: TOPIC,

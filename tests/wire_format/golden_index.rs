@@ -254,10 +254,15 @@ pub fn list() -> Vec<Golden> {
                 in_sync: vec![peer("1")],
                 replicas: vec![peer("1"), peer("2")],
                 handing_to: Some(peer("2")),
+                held: Some(copies::HeldInfo {
+                    messages: 3,
+                    bytes: 4,
+                    since: TIME,
+                }),
                 subscribers: vec![peer("2")],
                 subscriber_count: 1,
             },
-            "39000000 08 02543111111111111111111111111111111111010131000003ac020501808040000201020201000000010131020131013201013201013201",
+            "44000000 08 02543111111111111111111111111111111111010131000003ac02050180804000020102020100000001013102013101320101320103048080f2818389850601013201",
         ),
         golden(
             Index,
@@ -400,8 +405,9 @@ pub fn list() -> Vec<Golden> {
                 under_replicated: 5,
                 offline: 6,
                 behind: 7,
+                held: 8,
             },
-            "16000000 12 05302e312e308080f2818389850601020304050607",
+            "17000000 12 05302e312e308080f281838985060102030405060708",
         ),
         golden(
             Index,

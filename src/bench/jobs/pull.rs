@@ -101,6 +101,7 @@ pub(super) async fn fill(
             Layout::Batched => limits::BATCH_MESSAGES,
             _ => 1,
         },
+        hold: false,
         ..PublisherOptions::default()
     });
     let body = bytes::Bytes::from(vec![b'x'; kind.size]);

@@ -36,6 +36,7 @@ fn options(in_flight: usize, batched: bool) -> PublisherOptions {
     PublisherOptions {
         batch_messages: if batched { usual.batch_messages } else { 1 },
         in_flight: in_flight.max(usual.in_flight),
+        hold: false,
         ..usual
     }
 }

@@ -41,6 +41,9 @@ pub struct PublishArgs {
     /// Copies that must be durable before it counts as sent
     #[arg(long, value_name = "COPIES")]
     pub min_ack: Option<NonZeroU8>,
+    /// While no host is live, wait for one instead of leaving messages with the index; so does --min-ack
+    #[arg(long)]
+    pub no_hold: bool,
     /// Fail if the topic does not exist
     #[arg(long)]
     pub no_create: bool,

@@ -156,6 +156,7 @@ impl Stage {
         let client = Client::new(options)?;
         let publisher = client.publisher(PublisherOptions {
             delivery_timeout: PATIENCE,
+            hold: false,
             ..PublisherOptions::default()
         });
         let both = (client, publisher);

@@ -6,13 +6,13 @@ use super::batches::Sealed;
 use super::core::{Effect, LinkId, Turn};
 use super::topic::{Linked, Phase, Topic};
 use crate::client::ClientError;
-use crate::types::PeerName;
+use crate::types::{PeerName, TopicId};
 use crate::wire::index::Route;
 use crate::wire::peer::{AppendAck, AppendNack};
 use crate::wire::{ErrorCode, ErrorReply, Retry};
 
 impl<W> Topic<W> {
-    fn doing(&self) -> String {
+    pub(super) fn doing(&self) -> String {
         format!("publishing to topic '{}'", self.name)
     }
 
@@ -28,10 +28,7 @@ impl<W> Topic<W> {
         if !matches!(self.phase, Phase::Finding { search: ours } if ours == search) {
             return;
         }
-        if self.life.is_some_and(|life| life != route.topic) {
-            self.fail_deleted(turn);
-        }
-        self.life = Some(route.topic);
+        self.lives(route.topic, turn);
         let host = Arc::new(route.host.clone());
         let peers = Arc::from([host.name.clone()]);
         self.phase = Phase::Ready(Linked {
@@ -43,6 +40,14 @@ impl<W> Topic<W> {
         for index in 0..self.sealed.len() {
             self.transmit(index, turn);
         }
+    }
+
+    /// The topic has this id now.
+    pub(super) fn lives(&mut self, topic: TopicId, turn: &mut Turn<'_, W>) {
+        if self.life.is_some_and(|life| life != topic) {
+            self.fail_deleted(turn);
+        }
+        self.life = Some(topic);
     }
 
     pub(super) fn not_found(
@@ -91,7 +96,10 @@ impl<W> Topic<W> {
         self.probe = None;
         self.quiet_since = turn.now;
         let linked = self.linked()?;
-        let moved = route.epoch != linked.route.epoch
+        // Nobody is there who would answer for it; the index holds the messages meanwhile.
+        let away = turn.options.hold && !route.host.live;
+        let moved = away
+            || route.epoch != linked.route.epoch
             || route.topic != linked.route.topic
             || route.host.fingerprint != linked.host.fingerprint
             || route.host.addresses != linked.host.addresses;
@@ -192,7 +200,7 @@ impl<W> Topic<W> {
         };
     }
 
-    fn demand(&mut self, retry: Retry) {
+    pub(super) fn demand(&mut self, retry: Retry) {
         self.need.fresh_route |= retry == Retry::FreshRoute;
         self.need.fresh_pass |= retry == Retry::FreshPass;
     }
@@ -252,7 +260,7 @@ impl<W> Topic<W> {
     }
 
     /// The topic that `sealed` was for is gone with all its messages.
-    fn fail_deleted(&mut self, turn: &mut Turn<'_, W>) {
+    pub(super) fn fail_deleted(&mut self, turn: &mut Turn<'_, W>) {
         let detail = format!("topic '{}' was deleted", self.name);
         let reply = ErrorReply::new(ErrorCode::TopicNotFound, detail);
         let error = ClientError::refused(self.doing(), reply);
@@ -333,7 +341,7 @@ fn fail<W>(waiters: Vec<W>, error: ClientError, turn: &mut Turn<'_, W>) {
 
 /// Whether a host that answers so has not taken the batch and will not. Other answers (an internal
 /// fault, a deadline) leave it open.
-fn is_certainly_not_taken(code: ErrorCode) -> bool {
+pub(super) fn is_certainly_not_taken(code: ErrorCode) -> bool {
     use ErrorCode as E;
     matches!(
         code,
@@ -355,5 +363,6 @@ fn is_certainly_not_taken(code: ErrorCode) -> bool {
             | E::CorruptBatch
             | E::NotReady
             | E::NotEnoughInSync
+            | E::HeldFull
     )
 }

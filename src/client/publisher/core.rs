@@ -14,8 +14,9 @@ use rand::RngCore;
 use super::PublisherOptions;
 use super::topic::Topic;
 use crate::client::{ClientError, Message};
-use crate::types::{Epoch, Fingerprint, MonoNs, Offset, PeerName, TopicName, UnixMicros};
+use crate::types::{Epoch, Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros};
 use crate::wire::Retry;
+use crate::wire::index::copies::HeldInfo;
 use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext, Members};
 
@@ -56,6 +57,27 @@ pub(super) enum Event<W> {
         search: u64,
         error: ClientError,
         retry: Retry,
+    },
+    /// The topic's host cannot be reached, and the index says that nobody is live who could host it.
+    Away {
+        topic: TopicKey,
+        search: u64,
+        route: Arc<Route>,
+        error: ClientError,
+        retry: Retry,
+    },
+    /// The index holds the batch.
+    Held {
+        topic: TopicKey,
+        search: u64,
+        held: HeldInfo,
+    },
+    /// The index does not hold the batch; `sent`: for all that is known.
+    NotHeld {
+        topic: TopicKey,
+        search: u64,
+        error: ClientError,
+        sent: bool,
     },
     /// What the index says now about a topic whose host is silent.
     Probed {
@@ -104,6 +126,14 @@ pub(super) enum Effect<W> {
         name: TopicName,
         search: u64,
     },
+    /// Leave the batch with the index: answered by `Held` or `NotHeld`.
+    Hold {
+        topic: TopicKey,
+        name: TopicName,
+        search: u64,
+        life: TopicId,
+        batch: Bytes,
+    },
     /// Send the batch.
     Transmit {
         link: LinkId,
@@ -122,6 +152,13 @@ pub(super) enum Effect<W> {
         epoch: Epoch,
         host: Arc<HostAddress>,
         peers: Arc<[PeerName]>,
+    },
+    /// Messages are held by the index.
+    Held {
+        waiters: Vec<W>,
+        topic: TopicName,
+        held: HeldInfo,
+        route: Arc<Route>,
     },
     /// Messages have failed.
     Failed { waiters: Vec<W>, error: ClientError },
@@ -240,6 +277,30 @@ impl<W> Core<W> {
                 retry,
             } => self.on(topic, moment, effects, |topic, turn| {
                 topic.not_found(search, error, retry, turn);
+            }),
+            Event::Away {
+                topic,
+                search,
+                route,
+                error,
+                retry,
+            } => self.on(topic, moment, effects, |topic, turn| {
+                topic.away(search, route, error, retry, turn);
+            }),
+            Event::Held {
+                topic,
+                search,
+                held,
+            } => self.on(topic, moment, effects, |topic, turn| {
+                topic.held(search, held, turn);
+            }),
+            Event::NotHeld {
+                topic,
+                search,
+                error,
+                sent,
+            } => self.on(topic, moment, effects, |topic, turn| {
+                topic.not_held(search, error, sent, turn);
             }),
             Event::Probed {
                 topic,

@@ -197,6 +197,13 @@ impl Rig {
             }
             Effect::Abandon { link } => format!("abandon {link}"),
             Effect::Appended { waiters, base, .. } => format!("ok {waiters:?} at {base}"),
+            Effect::Hold { search, batch, .. } => {
+                let header = batch::verify(batch).unwrap();
+                let producer = self.producer(header.producer);
+                let (sequence, count) = (header.sequence, header.count);
+                format!("hold {search} p{producer}:{sequence}+{count}")
+            }
+            Effect::Held { waiters, held, .. } => format!("held {waiters:?} of {}", held.messages),
             Effect::Failed { waiters, error } => {
                 let kind = match error {
                     ClientError::OutcomeUnknown { .. } => "unknown".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
@@ -15,10 +16,13 @@ use super::mailbox::Mailbox;
 use super::{PublisherOptions, Receipt, Waiting};
 use crate::client::{Client, ClientError, Message};
 use crate::clock;
+use crate::limits;
 use crate::transport::CallError;
-use crate::types::TopicName;
+use crate::types::{Offset, PeerName, TopicId, TopicName};
 use crate::wire::Retry;
 use crate::wire::index::Route;
+use crate::wire::index::copies::{HeldInfo, HeldMessages, HoldMessages};
+use crate::wire::peer::Achieved;
 
 pub(super) type Answer = Result<Receipt, ClientError>;
 
@@ -217,6 +221,19 @@ impl Task {
                 }
             }
             Effect::Appended { .. } => self.appended(effect),
+            Effect::Hold {
+                topic,
+                name,
+                search,
+                life,
+                batch,
+            } => self.hold(topic, &name, search, life, &batch),
+            Effect::Held {
+                waiters,
+                topic,
+                held,
+                route,
+            } => self.held(waiters, &topic, held, &route),
             Effect::Failed { waiters, error } => {
                 self.account.failed(&error);
                 for waiter in waiters {
@@ -266,9 +283,61 @@ impl Task {
                 achieved,
                 peers: Arc::clone(&peers),
                 host: Arc::clone(&host),
+                held: None,
             };
             self.answer(waiter, Ok(receipt));
         }
+    }
+
+    fn held(&mut self, waiters: Vec<Waiter>, topic: &TopicName, held: HeldInfo, route: &Route) {
+        let host = Arc::new(route.host.clone());
+        let peers: Arc<[PeerName]> = Arc::from([]);
+        for waiter in waiters {
+            let receipt = Receipt {
+                topic: topic.clone(),
+                offset: Offset(0),
+                epoch: route.epoch,
+                duplicate: false,
+                achieved: Achieved { durable: 0, of: 0 },
+                peers: Arc::clone(&peers),
+                host: Arc::clone(&host),
+                held: Some(held),
+            };
+            self.answer(waiter, Ok(receipt));
+        }
+    }
+
+    fn hold(
+        &mut self,
+        topic: TopicKey,
+        name: &TopicName,
+        search: u64,
+        life: TopicId,
+        batch: &Bytes,
+    ) {
+        let index = self.links.client().index().clone();
+        let inbox = Arc::clone(&self.inbox);
+        let doing = format!("leaving messages for topic '{name}' with the index");
+        let request = HoldMessages {
+            topic: life,
+            batch: batch.to_vec(),
+        };
+        self.searches.spawn(async move {
+            let asked = index.call_once(&doing, &request, limits::HOLD_TIMEOUT);
+            inbox.push(Input::Event(match asked.await {
+                Ok(HeldMessages { held }) => Event::Held {
+                    topic,
+                    search,
+                    held,
+                },
+                Err((error, sent)) => Event::NotHeld {
+                    topic,
+                    search,
+                    error,
+                    sent,
+                },
+            }));
+        });
     }
 
     fn answer(&mut self, waiter: Waiter, answer: Answer) {
@@ -290,7 +359,7 @@ impl Task {
                     route,
                     link,
                 },
-                Err(error) => not_found(topic, search, error),
+                Err(failed) => absent(topic, search, failed),
             });
         });
     }
@@ -339,6 +408,20 @@ impl Task {
             *told = next;
             changed
         });
+    }
+}
+
+fn absent(topic: TopicKey, search: u64, failed: find::NotFound) -> Input {
+    let find::NotFound { error, away } = failed;
+    match away {
+        None => not_found(topic, search, error),
+        Some(route) => Input::Event(Event::Away {
+            topic,
+            search,
+            route,
+            retry: find::retry(&error),
+            error,
+        }),
     }
 }
 

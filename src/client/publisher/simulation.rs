@@ -16,7 +16,10 @@ use super::core::{Core, Effect, Event, LinkId, Moment};
 use super::fake_host::Host;
 use super::rig::ME;
 use crate::client::{ClientError, Message};
+use crate::replication::held::{Held, HeldQueue, Incoming, Quotas};
 use crate::types::{Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros};
+use crate::wire::batch;
+use crate::wire::index::copies::HeldInfo;
 use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext};
 use crate::wire::{ErrorCode, ErrorReply, Retry};
@@ -28,6 +31,9 @@ struct Stream {
     down: VecDeque<Event<u32>>,
 }
 
+/// What a held message is answered with.
+const HELD: Offset = Offset(0);
+
 struct World {
     core: Core<u32>,
     host: Host,
@@ -36,11 +42,19 @@ struct World {
     current: Option<LinkId>,
     links: LinkId,
     searches: Vec<(u32, u64, bool)>,
+    /// The host is away, and the index holds what comes.
+    away: bool,
+    /// On their way to the index.
+    holds: Vec<(u32, u64, Bytes)>,
+    /// At the index, in order.
+    queue: Vec<Bytes>,
+    judge: HeldQueue,
     outcomes: HashMap<u32, Result<Offset, ClientError>>,
     now: MonoNs,
     random: StdRng,
     trouble: u32,
     forgets: bool,
+    with_index: bool,
     in_flight: usize,
 }
 
@@ -57,11 +71,16 @@ impl World {
             current: None,
             links: 0,
             searches: vec![],
+            away: false,
+            holds: vec![],
+            queue: vec![],
+            judge: HeldQueue::new(),
             outcomes: HashMap::new(),
             now: MonoNs(1),
             random: StdRng::seed_from_u64(seed),
             trouble,
             forgets,
+            with_index: false,
         }
     }
 
@@ -103,6 +122,17 @@ impl World {
                 }
             }
             Effect::Waiting { .. } => {}
+            Effect::Hold {
+                topic,
+                search,
+                batch,
+                ..
+            } => self.holds.push((topic, search, batch)),
+            Effect::Held { waiters, .. } => {
+                for waiter in waiters {
+                    self.complete(waiter, Ok(HELD));
+                }
+            }
         }
     }
 
@@ -127,6 +157,7 @@ impl World {
     /// One of the things that can happen on their own.
     fn happen(&mut self) {
         match self.random.random_range(0..100) {
+            0..10 if !self.holds.is_empty() => self.index_reads(),
             0..35 => self.host_reads(),
             35..70 => self.core_reads(),
             70..85 => self.answer_search(),
@@ -200,6 +231,25 @@ impl World {
                 retry: Retry::Later,
             }));
         }
+        if self.away {
+            let error = ClientError::Closed;
+            let retry = Retry::FreshRoute;
+            return self.step(Some(match probe {
+                true => Event::NotFound {
+                    topic,
+                    search,
+                    error,
+                    retry,
+                },
+                false => Event::Away {
+                    topic,
+                    search,
+                    route,
+                    error,
+                    retry,
+                },
+            }));
+        }
         if probe {
             return self.step(Some(Event::Probed {
                 topic,
@@ -220,7 +270,84 @@ impl World {
         }));
     }
 
+    fn index_reads(&mut self) {
+        let (topic, search, batch) = self.holds.remove(0);
+        let taken = self.hold(&batch);
+        let lost = self.random.random_range(0..100) < self.trouble;
+        let event = match taken {
+            Ok(held) if !lost => Event::Held {
+                topic,
+                search,
+                held,
+            },
+            taken => {
+                let code = taken.err().filter(|_| !lost).unwrap_or(ErrorCode::Internal);
+                let error = ClientError::refused("holding", ErrorReply::new(code, code.text()));
+                Event::NotHeld {
+                    topic,
+                    search,
+                    error,
+                    sent: true,
+                }
+            }
+        };
+        self.step(Some(event));
+    }
+
+    fn hold(&mut self, batch: &Bytes) -> Result<HeldInfo, ErrorCode> {
+        if !self.away {
+            return Err(ErrorCode::NotReady);
+        }
+        let header = batch::verify(batch).unwrap();
+        let incoming = Incoming {
+            producer: header.producer,
+            sequence: header.sequence,
+            count: header.count.into(),
+            bytes: batch.len() as u64,
+        };
+        match self.judge.hold(&Quotas::default(), 0, incoming) {
+            Ok(Held::Store(_)) => self.queue.push(batch.clone()),
+            Ok(Held::Already(_)) => {}
+            Err(_) => return Err(ErrorCode::SequenceGap),
+        }
+        let (messages, bytes) = self.judge.size();
+        Ok(HeldInfo {
+            messages,
+            bytes,
+            since: UnixMicros(0),
+        })
+    }
+
+    fn goes(&mut self) {
+        self.away = true;
+        self.host.incarnation += 1;
+        if let Some(link) = self.current {
+            self.lose(link);
+        }
+    }
+
+    /// The host drains what is held before it takes anything else, sometimes twice.
+    fn comes(&mut self) {
+        self.away = false;
+        for _ in 0..self.random.random_range(1..3) {
+            for batch in &self.queue {
+                let epoch = self.host.epoch();
+                self.host.append(epoch, batch).unwrap();
+            }
+        }
+        self.queue.clear();
+        self.judge = HeldQueue::new();
+    }
+
     fn break_something(&mut self) {
+        if self.with_index {
+            match self.random.random_range(0..4) {
+                0 if self.away => return self.comes(),
+                0 => return self.goes(),
+                _ if self.away => return,
+                _ => {}
+            }
+        }
         match self.random.random_range(0..10) {
             0..5 => {
                 let Some(link) = self.current else { return };
@@ -292,6 +419,7 @@ impl World {
             // Progress under endless trouble may take any time; without it, it must not.
             if step == 20_000 {
                 self.trouble = 0;
+                self.comes();
             }
             self.happen();
         }
@@ -310,9 +438,11 @@ impl World {
                 .collect();
             match &self.outcomes[&number] {
                 Ok(offset) => {
-                    assert_eq!(places, [offset.0 as usize - 1], "message {number}");
-                    assert!(*offset > last, "message {number} is out of order");
-                    last = *offset;
+                    assert_eq!(places.len(), 1, "message {number}: {places:?}");
+                    let found = Offset(places[0] as u64 + 1);
+                    assert!([found, HELD].contains(offset), "message {number}: {offset}");
+                    assert!(found > last, "message {number} is out of order");
+                    last = found;
                 }
                 Err(ClientError::OutcomeUnknown { .. }) => assert!(places.len() <= 1),
                 Err(error) => assert_eq!(places, [0usize; 0], "message {number}: {error}"),
@@ -354,6 +484,24 @@ proptest! {
     }
 
     #[test]
+    fn what_is_held_is_in_the_log_once_and_in_order_with_all_else(
+        seed in any::<u64>(),
+        messages in 1u32..120,
+        in_flight in 1usize..20,
+        batch_messages in 1u32..5,
+        trouble in 10u32..60,
+    ) {
+        let mut world = World::new(seed, options(in_flight, batch_messages, 0), trouble, false);
+        world.with_index = true;
+        world.run(messages);
+        world.comes();
+        world.judge();
+        for (number, outcome) in &world.outcomes {
+            prop_assert!(outcome.is_ok(), "message {}: {:?}", number, outcome);
+        }
+    }
+
+    #[test]
     fn what_may_have_been_taken_is_never_sent_anew_nor_said_to_have_failed(
         seed in any::<u64>(),
         messages in 1u32..80,
@@ -370,4 +518,19 @@ proptest! {
         world.run(messages);
         world.judge();
     }
+}
+
+/// Without it, the simulation of the index could say nothing.
+#[test]
+fn messages_come_to_be_held_in_the_simulation() {
+    let held = (0..20).map(|seed| {
+        let mut world = World::new(seed, options(4, 2, 0), 40, false);
+        world.with_index = true;
+        world.run(100);
+        let outcomes = world.outcomes.values();
+        outcomes
+            .filter(|outcome| matches!(outcome, Ok(HELD)))
+            .count()
+    });
+    assert!(held.sum::<usize>() > 100);
 }

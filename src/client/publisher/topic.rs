@@ -7,6 +7,8 @@
 //!     └──── time ──── Pausing ◀──────────────────────────────────────────┘   or lost
 //! ```
 //!
+//! From Finding a topic without a host goes to Holding instead, and from there to Idle or Pausing.
+//!
 //! `sealed` holds what was sent and not answered, in the order of sequences; `gathered` what was
 //! never sent. Recovery sends all of `sealed` again, in order, under the same sequences. Where that
 //! cannot work, `sealed` fails and the topic goes on under a new producer id (`retiring` until the
@@ -20,6 +22,7 @@ use rand::RngCore;
 use super::PublisherOptions;
 use super::batches::{Gathering, Sealed};
 use super::core::{Effect, LinkId, Search, TopicKey, Turn};
+use super::holding::Holding;
 use crate::client::{Backoff, ClientError, describe};
 use crate::limits;
 use crate::types::{Fingerprint, MonoNs, PeerName, ProducerId, TopicId, TopicName};
@@ -43,6 +46,8 @@ pub(super) enum Phase {
         search: u64,
     },
     Ready(Linked),
+    /// There is no host: the first sealed batch is on its way to the index.
+    Holding(Holding),
     /// Something went wrong on the stream: what is outstanding is awaited before a new try.
     Draining(Linked),
     Pausing {
@@ -127,7 +132,7 @@ impl<W> Topic<W> {
         }
     }
 
-    fn is_pending(&self) -> bool {
+    pub(super) fn is_pending(&self) -> bool {
         !self.sealed.is_empty() || !self.gathered.is_empty()
     }
 
@@ -144,7 +149,7 @@ impl<W> Topic<W> {
             Phase::Pausing { until } if until > turn.now => {}
             Phase::Pausing { .. } | Phase::Idle => self.search(turn),
             Phase::Ready(_) => self.send_ripe(turn),
-            Phase::Finding { .. } | Phase::Draining(_) => {}
+            Phase::Finding { .. } | Phase::Holding(_) | Phase::Draining(_) => {}
         }
         if self.probe_at().is_some_and(|at| at <= turn.now) {
             self.probe_host(turn);
@@ -198,16 +203,23 @@ impl<W> Topic<W> {
     }
 
     fn send_ripe(&mut self, turn: &mut Turn<'_, W>) {
-        while !self.retiring && self.sealed.len() < turn.options.in_flight && self.is_ripe(turn) {
-            let Some(life) = self.life else { return };
-            let sequence = self.next_sequence;
-            let sealed = self.gathered.seal(life, self.producer, sequence, turn.wall);
-            let Some(batch) = sealed else { return };
-            self.next_sequence = batch.next_sequence();
-            self.sealed.push_back(batch);
+        while self.sealed.len() < turn.options.in_flight && self.seal_ripe(turn) {
             self.transmit(self.sealed.len() - 1, turn);
         }
         self.hurry &= !self.gathered.is_empty();
+    }
+
+    /// Seals the next batch, if there is one that does not linger; whether there was.
+    pub(super) fn seal_ripe(&mut self, turn: &mut Turn<'_, W>) -> bool {
+        let Some(life) = self.life.filter(|_| !self.retiring && self.is_ripe(turn)) else {
+            return false;
+        };
+        let sequence = self.next_sequence;
+        let sealed = self.gathered.seal(life, self.producer, sequence, turn.wall);
+        let Some(batch) = sealed else { return false };
+        self.next_sequence = batch.next_sequence();
+        self.sealed.push_back(batch);
+        true
     }
 
     fn is_ripe(&self, turn: &Turn<'_, W>) -> bool {

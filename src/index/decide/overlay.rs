@@ -112,6 +112,10 @@ impl Overlay {
             | Change::DeleteWaiting { .. }
             | Change::PutErasure { .. }
             | Change::DeleteErasure { .. }
+            | Change::PutHeld(_)
+            | Change::DeleteHeld { .. }
+            | Change::PutHeldBatch { .. }
+            | Change::DeleteHeldBatch { .. }
             | Change::PutReport { .. }
             | Change::DeleteReport { .. } => {}
         }

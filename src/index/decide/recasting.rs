@@ -88,6 +88,10 @@ pub enum Why {
     /// This peer's copy is not what it was.
     Lost(PeerName),
     Leaves(PeerName),
+    /// Nobody can host it, and a message has come.
+    Held,
+    /// What was held is in its log.
+    Drained,
     /// The index comes from a backup.
     Recovered,
     /// What other copies had is given up.

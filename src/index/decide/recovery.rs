@@ -7,6 +7,7 @@
 use hashbrown::HashSet;
 
 use super::copies::{by_id, epoch, is_current};
+use super::held;
 use super::overlay::View;
 use super::recasting::{Recasting, Why, configuration, recast};
 use super::rights::{self, Action, Caller};
@@ -169,6 +170,7 @@ fn rebuilt(
         version: next.version.max(before.version + 1),
         ..next
     };
+    let next = held::first(view, gathered.topic, next);
     Some(recast(view, before, &next))
 }
 
@@ -224,6 +226,7 @@ pub(super) fn accept_loss(
         grant: next.grant.max(known.saturating_add(1)),
         ..with_tellers(view, next, gathered)
     };
+    let next = held::first(view, gathered.topic, next);
     let after = recast(view, record, &next);
     let epoch = epoch(view, &after);
     let mut recasting = Recasting::default();

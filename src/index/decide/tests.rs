@@ -8,6 +8,7 @@ use crate::wire::index::{Notice, NoticeKind};
 
 mod copies;
 mod copies_model;
+mod held;
 mod model;
 mod recovery;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 
 use super::copies::{first_replicas, is_current, resized};
+use super::held;
 use super::overlay::View;
 use super::recasting::{Places, Recasting, Why, configuration, recast};
 use super::rights::{self, Action, Caller};
@@ -297,6 +298,7 @@ pub(super) fn remove(
             topic: record.topic,
         });
     }
+    held::delete_all(view, decision, record.topic);
     decision.changes.push(Change::DeleteTopic {
         name: record.name.clone(),
         topic: record.topic,

@@ -84,6 +84,7 @@ impl Directory {
             host: self.peers[packed.host as usize].address.clone(),
             in_sync: names(&copies.in_sync),
             replicas: names(&copies.replicas),
+            held: self.held_info(packed.topic),
             handing_to: copies.to.and_then(|to| name_of(to.0)),
             subscribers,
             subscriber_count,

@@ -6,10 +6,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Change, Counters, PeerRecord, SubscriptionRecord, TopicRecord, TopicState, WaitingRecord,
+    Change, Counters, HeldRecord, PeerRecord, SubscriptionRecord, TopicRecord, TopicState,
+    WaitingRecord,
 };
+use crate::replication::held::Incoming;
 use crate::types::{
-    BootId, Fingerprint, Group, Incarnation, PeerName, StorageId, TopicId, TopicName,
+    BootId, Fingerprint, Group, Incarnation, PeerName, ProducerId, StorageId, TopicId, TopicName,
     TopicSettings, UnixMicros, Version,
 };
 use crate::wire::index::{Notice, TopicMetadata};
@@ -34,11 +36,13 @@ pub enum Table {
     Notices,
     Erasures,
     Reports,
+    Held,
+    HeldBatches,
 }
 
 impl Table {
     /// All tables, in loading order.
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 10] = [
         Table::Meta,
         Table::Peers,
         Table::Waiting,
@@ -47,6 +51,8 @@ impl Table {
         Table::Notices,
         Table::Erasures,
         Table::Reports,
+        Table::Held,
+        Table::HeldBatches,
     ];
 
     /// The table's name in a store.
@@ -60,6 +66,8 @@ impl Table {
             Table::Notices => "notices",
             Table::Erasures => "erasures",
             Table::Reports => "reports",
+            Table::Held => "held",
+            Table::HeldBatches => "held_batches",
         }
     }
 
@@ -174,6 +182,15 @@ struct SubscriptionV1 {
 }
 
 #[derive(Serialize, Deserialize)]
+struct HeldV1 {
+    producer: ProducerId,
+    sequence: u64,
+    count: u64,
+    bytes: u64,
+    since: UnixMicros,
+}
+
+#[derive(Serialize, Deserialize)]
 struct CountersV1 {
     passes: u64,
     notices: u64,
@@ -218,6 +235,11 @@ pub(crate) fn subscription_key(peer: Fingerprint, name: &TopicName, group: &Grou
         &[0],
         group.as_str().as_bytes(),
     ])
+}
+
+/// The key of a held batch.
+pub(crate) fn held_key(topic: TopicId, held: u64) -> Vec<u8> {
+    joined(&[&topic.0, &held.to_be_bytes()])
 }
 
 /// The topic and group of a subscription's key.
@@ -294,6 +316,26 @@ impl Change {
                 (Table::Reports, topic.0.to_vec(), Some(plain(metadata)))
             }
             Change::DeleteReport { topic } => (Table::Reports, topic.0.to_vec(), None),
+            Change::PutHeld(record) => (
+                Table::Held,
+                held_key(record.topic, record.held),
+                Some(plain(&HeldV1 {
+                    producer: record.batch.producer,
+                    sequence: record.batch.sequence,
+                    count: record.batch.count,
+                    bytes: record.batch.bytes,
+                    since: record.since,
+                })),
+            ),
+            Change::DeleteHeld { topic, held } => (Table::Held, held_key(*topic, *held), None),
+            Change::PutHeldBatch { topic, held, batch } => (
+                Table::HeldBatches,
+                held_key(*topic, *held),
+                Some(batch.to_vec()),
+            ),
+            Change::DeleteHeldBatch { topic, held } => {
+                (Table::HeldBatches, held_key(*topic, *held), None)
+            }
             Change::PutCounters(counters) => (
                 Table::Meta,
                 COUNTERS.to_vec(),
@@ -318,7 +360,8 @@ impl Change {
                     notices: body.notices,
                 })
             }
-            Table::Meta => return Ok(None),
+            // Batches stay on disk until a host drains them.
+            Table::Meta | Table::HeldBatches => return Ok(None),
             Table::Peers => {
                 let (version, body): (_, PeerV1) = read_versioned(table, value)?;
                 let name = text(key).and_then(|t| PeerName::new(t).ok());
@@ -365,6 +408,21 @@ impl Change {
                 topic: TopicId(key.try_into().map_err(|_| bad_key())?),
                 metadata: read_plain::<TopicMetadata>(table, value)?,
             },
+            Table::Held => {
+                let body: HeldV1 = read_plain(table, value)?;
+                let (topic, held) = key.split_first_chunk().ok_or_else(bad_key)?;
+                Change::PutHeld(HeldRecord {
+                    topic: TopicId(*topic),
+                    held: u64::from_be_bytes(held.try_into().map_err(|_| bad_key())?),
+                    batch: Incoming {
+                        producer: body.producer,
+                        sequence: body.sequence,
+                        count: body.count,
+                        bytes: body.bytes,
+                    },
+                    since: body.since,
+                })
+            }
         };
         Ok(Some(change))
     }

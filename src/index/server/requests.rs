@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::service::{Conn, Index};
 use super::streams::no_session;
 use crate::clock;
@@ -12,8 +14,8 @@ use crate::index::store::StoreError;
 use crate::index::waiters::Verdict;
 use crate::types::TopicId;
 use crate::wire::index::copies::{
-    AlterInSync, AlteredInSync, HandOver, HandedOver, LeaveInSync, LeftInSync, MoveTopic,
-    MovingTopic,
+    AlterInSync, AlteredInSync, DrainHeld, DrainedHeld, HandOver, HandedOver, HeldMessages,
+    HeldSettled, HoldMessages, LeaveInSync, LeftInSync, MoveTopic, MovingTopic, SettledHeld,
 };
 use crate::wire::index::{
     ClearNotices, CreateOutcome, CreateTopics, CreatedTopics, DeleteTopic, DeletedTopic,
@@ -332,6 +334,63 @@ impl Index {
         }
     }
 
+    /// Keeps a batch for a topic that nobody can host now.
+    pub(super) async fn hold(
+        &self,
+        caller: Caller,
+        request: HoldMessages,
+    ) -> Result<HeldMessages, ErrorReply> {
+        let HoldMessages { topic, batch } = request;
+        let bytes = Bytes::from(batch);
+        let batch = super::held::checked(topic, &bytes)?;
+        let event = Event::HoldMessages {
+            caller,
+            topic,
+            batch,
+            bytes,
+        };
+        match self.decide(event).await? {
+            Answer::Held(reply) => Ok(reply),
+            other => Err(odd_answer(other)),
+        }
+    }
+
+    /// Hands held batches to the host; reads the disk, hence off the I/O thread. That the caller is the
+    /// host is decided behind all that was decided before.
+    pub(super) async fn drain(
+        &self,
+        caller: Caller,
+        request: DrainHeld,
+    ) -> Result<DrainedHeld, ErrorReply> {
+        let DrainHeld { topic, epoch } = request;
+        let event = Event::DrainHeld {
+            caller,
+            topic,
+            epoch,
+        };
+        match self.decide(event).await? {
+            Answer::MayDrain => {}
+            other => return Err(odd_answer(other)),
+        }
+        let page = self.directory.write().drain_page(topic, epoch);
+        let store = Arc::clone(&self.store);
+        let read = tokio::task::spawn_blocking(move || super::held::read(&*store, topic, &page));
+        let batches = read.await.map_err(panicked)?.map_err(store_failed)?;
+        Ok(DrainedHeld { batches })
+    }
+
+    /// Forgets what the host has committed.
+    pub(super) async fn settle_held(
+        &self,
+        caller: Caller,
+        request: HeldSettled,
+    ) -> Result<SettledHeld, ErrorReply> {
+        match self.decide(Event::HeldSettled { caller, request }).await? {
+            Answer::Settled(reply) => Ok(reply),
+            other => Err(odd_answer(other)),
+        }
+    }
+
     /// Of the session that stands only: a word of an earlier one may speak of another copy.
     pub(super) async fn leave_in_sync(
         &self,
@@ -365,6 +424,7 @@ impl Index {
             under_replicated: tally.under_replicated,
             offline: tally.offline,
             behind: directory.behind_count() as u64,
+            held: directory.held_count(),
         }
     }
 }

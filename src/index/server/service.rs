@@ -155,6 +155,11 @@ impl Index {
             R::LeaveInSync(request) => {
                 answer(stream, self.leave_in_sync(caller, &request).await).await;
             }
+            R::HoldMessages(request) => answer(stream, self.hold(caller, request).await).await,
+            R::DrainHeld(request) => answer(stream, self.drain(caller, request).await).await,
+            R::HeldSettled(request) => {
+                answer(stream, self.settle_held(caller, request).await).await;
+            }
             R::ReportCopies(request) => answer(stream, self.take_copies(caller, request)).await,
             R::RecoverTopic(request) => {
                 answer(stream, self.recover_topic(caller, request).await).await;

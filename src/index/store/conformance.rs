@@ -2,9 +2,10 @@
 //! after dropping must show the same records.
 
 use super::*;
-use crate::index::record::TopicRecord;
 use crate::index::record::tests_support::samples;
-use crate::types::{Fingerprint, TopicId};
+use crate::index::record::{HeldRecord, TopicRecord, held_key};
+use crate::replication::held::Incoming;
+use crate::types::{Fingerprint, ProducerId, TopicId, UnixMicros};
 
 /// Opens the store; called again after the last one was dropped.
 pub(super) type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
@@ -14,13 +15,14 @@ pub(super) type Check<'a> = &'a dyn Fn(Open);
 
 /// Runs all checks; `open_fresh` makes an empty home and a way to open it.
 pub(super) fn run(with_home: &dyn Fn(Check)) {
-    let checks: [fn(Open); 6] = [
+    let checks: [fn(Open); 7] = [
         empty_store_is_at_revision_zero,
         records_survive_reopening,
         tables_load_in_order,
         conflicts_change_nothing,
         later_changes_win,
         scans_are_sorted_and_paged,
+        held_batches_are_scanned_but_not_loaded,
     ];
     for check in checks {
         with_home(&|open| check(open));
@@ -171,4 +173,46 @@ fn scans_are_sorted_and_paged(open: Open) {
             .unwrap(),
         vec![]
     );
+}
+
+fn held_batches_are_scanned_but_not_loaded(open: Open) {
+    let store = open();
+    let topic = topic().topic;
+    let held = |held| HeldRecord {
+        topic,
+        held,
+        batch: Incoming {
+            producer: ProducerId([7; 16]),
+            sequence: held,
+            count: 1,
+            bytes: 5,
+        },
+        since: UnixMicros(1),
+    };
+    let bytes = |held| Change::PutHeldBatch {
+        topic,
+        held,
+        batch: bytes::Bytes::from(format!("batch {held}")),
+    };
+    let puts = [256, 1].map(|n| [Change::PutHeld(held(n)), bytes(n)]);
+    store.commit(&[], puts.as_flattened()).unwrap();
+    drop(store);
+    let store = open();
+    let loaded = load(&*store).1;
+    assert_eq!(loaded, [1, 256].map(|n| Change::PutHeld(held(n))));
+    let scan = |after: Option<&[u8]>| {
+        let rows = store.scan(Table::HeldBatches, &topic.0, after, 10);
+        let rows = rows.unwrap().into_iter();
+        rows.map(|(_, batch)| String::from_utf8(batch).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(scan(None), ["batch 1", "batch 256"]);
+    assert_eq!(scan(Some(&held_key(topic, 1))), ["batch 256"]);
+    let gone = [
+        Change::DeleteHeld { topic, held: 1 },
+        Change::DeleteHeldBatch { topic, held: 1 },
+    ];
+    store.commit(&[], &gone).unwrap();
+    assert_eq!(scan(None), ["batch 256"]);
+    assert_eq!(load(&*store).1, [Change::PutHeld(held(256))]);
 }

@@ -98,7 +98,11 @@ fn prepare(database: &Database, path: &Path) -> Result<Revision, StoreError> {
                 Ok(value.map_or(0, |value| read_number(value.value())))
             };
             check_format(number(FORMAT_KEY)?, path)?;
-            return number(REVISION_KEY);
+            let revision = number(REVISION_KEY)?;
+            drop(meta);
+            drop(reading);
+            add_tables(database)?;
+            return Ok(revision);
         }
         Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(failed(error)),
@@ -111,6 +115,25 @@ fn prepare(database: &Database, path: &Path) -> Result<Revision, StoreError> {
     put_number(&transaction, FORMAT_KEY, FORMAT.into())?;
     transaction.commit().map_err(failed)?;
     Ok(0)
+}
+
+/// A store of an earlier version may lack tables.
+fn add_tables(database: &Database) -> Result<(), StoreError> {
+    let reading = database.begin_read().map_err(failed)?;
+    let lacks = |table: &Table| {
+        let opened = reading.open_table(definition(*table));
+        matches!(opened, Err(TableError::TableDoesNotExist(_)))
+    };
+    let missing: Vec<Table> = Table::ALL.into_iter().filter(lacks).collect();
+    drop(reading);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let transaction = begin(database)?;
+    for table in missing {
+        transaction.open_table(definition(table)).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
 }
 
 fn check_format(found: u64, path: &Path) -> Result<(), StoreError> {

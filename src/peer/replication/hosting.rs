@@ -139,6 +139,13 @@ impl Replication {
         Some(self.roles.read().copied.get(&topic)?.epoch)
     }
 
+    /// The epoch under which this peer hosts a topic that takes only what the index has held.
+    pub(super) fn draining(&self, topic: TopicId) -> Option<Epoch> {
+        let machine = self.machine.lock();
+        let hosted = machine.hosting.topic(topic)?;
+        hosted.is_draining().then(|| hosted.epoch())
+    }
+
     /// The version of the newest record heard of a topic that this peer hosts with others, or has hosted:
     /// going back to an older one could mean a set that is not in sync any more. 0: none was.
     pub(in crate::peer) fn heard(&self, topic: TopicId) -> Version {
@@ -366,6 +373,9 @@ impl Replication {
             false => Gate::Paused,
         };
         hosted.set(self.peers.keys(in_sync), gate);
+        if state.is_draining() {
+            self.drains.push(topic);
+        }
     }
 
     fn perform(&self, machine: &mut Machine, effects: Vec<HostingEffect>) {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::following::{Copying, CopyingContext};
 use super::roles::{Frame, Roles};
-use super::{Replication, asking};
+use super::{Replication, asking, draining};
 use crate::client::{Client, ClientError, ClientOptions};
 use crate::journal::Journal;
 use crate::peer::host::HostState;
@@ -49,7 +49,12 @@ impl ReplicationThread {
             journal: self.journal.clone(),
             state: Arc::clone(&self.state),
         }));
-        let roles = Roles::new(Arc::clone(&self.replication), self.journal, copying);
+        let roles = Roles::new(Arc::clone(&self.replication), self.journal.clone(), copying);
+        let draining = draining::run(
+            Arc::clone(&self.replication),
+            client.index().clone(),
+            self.journal.clone(),
+        );
         let asking = asking::run(
             Arc::clone(&self.replication),
             client.index().clone(),
@@ -58,6 +63,7 @@ impl ReplicationThread {
         tokio::select! {
             () = roles.run(self.frames) => {}
             () = asking => {}
+            () = draining => {}
             () = self.replication.keep_time() => {}
             () = becomes_true(stopping) => {}
         }

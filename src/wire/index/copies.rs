@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits;
 use crate::types::{
     Epoch, Fingerprint, Incarnation, Offset, PeerName, SessionId, TopicId, TopicName,
-    TopicSettings, Version,
+    TopicSettings, UnixMicros, Version,
 };
 use crate::wire::message::message;
 
@@ -164,6 +164,89 @@ pub struct LeftInSync {
     pub copies: Copies,
 }
 message!(0x37 LeftInSync);
+
+/// Leaves a batch at the index while no member of the topic's in-sync set is live. It is refused
+/// with `not-ready` while one is, or may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HoldMessages {
+    /// The topic.
+    pub topic: TopicId,
+    /// A sealed batch under a producer id of the caller's key, as a host would be sent it.
+    pub batch: Vec<u8>,
+}
+message!(0x33 HoldMessages, batch <= limits::HELD_BATCH_BYTES as usize);
+
+/// The answer to [`HoldMessages`]: the batch is durable at the index, and will be appended before the
+/// topic takes anything else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldMessages {
+    /// What is held of the topic now, this batch included.
+    pub held: HeldInfo,
+}
+message!(0x33 HeldMessages);
+
+/// What the index holds of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldInfo {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their batches.
+    pub bytes: u64,
+    /// When the oldest of them came.
+    pub since: UnixMicros,
+}
+
+/// A host fetches what the index holds of a topic, from the first batch that is not settled; it
+/// appends the batches in their order, tells with [`HeldSettled`] that they are committed, and asks
+/// again, until nothing comes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrainHeld {
+    /// The topic.
+    pub topic: TopicId,
+    /// The epoch under which the caller hosts it.
+    pub epoch: Epoch,
+}
+message!(0x34 DrainHeld);
+
+/// The answer to [`DrainHeld`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrainedHeld {
+    /// Batches under their held sequences, ascending. None: nothing is held any more.
+    pub batches: Vec<HeldBatch>,
+}
+message!(0x34 DrainedHeld, batches <= limits::DRAIN_PAGE_BATCHES);
+
+/// One held batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBatch {
+    /// Its place in the topic's queue.
+    pub held: u64,
+    /// The batch as its publisher sealed it.
+    pub batch: Vec<u8>,
+}
+
+/// A host has committed held batches: the index forgets them, and opens the topic after the last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldSettled {
+    /// The topic.
+    pub topic: TopicId,
+    /// The epoch under which the caller hosts it.
+    pub epoch: Epoch,
+    /// The held sequence up to and with which all that was handed out is committed. `None`: nothing was
+    /// held.
+    pub through: Option<u64>,
+}
+message!(0x38 HeldSettled);
+
+/// The answer to [`HeldSettled`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettledHeld {
+    /// The record as it is now; serving, if everything is settled.
+    pub copies: Copies,
+    /// Batches that are still held.
+    pub left: u64,
+}
+message!(0x38 SettledHeld);
 
 /// What a peer's journal has of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

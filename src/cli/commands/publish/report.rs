@@ -10,16 +10,25 @@ use std::time::Duration;
 /// The receipts of one run so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    /// Messages that a host has taken.
     count: u64,
+    held_count: u64,
     first: Option<Offset>,
     /// The receipt of the highest offset.
     last: Option<Receipt>,
     /// The least that was achieved for any message.
     durable: Option<u8>,
+    /// The last receipt of a message that the index holds.
+    held: Option<Receipt>,
 }
 
 impl Report {
     pub(super) fn add(&mut self, receipt: Receipt) {
+        if receipt.held.is_some() {
+            self.held_count += 1;
+            self.held = Some(receipt);
+            return;
+        }
         self.count += 1;
         let first = self.first.get_or_insert(receipt.offset);
         *first = receipt.offset.min(*first);
@@ -35,11 +44,30 @@ impl Report {
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.count + self.held_count
     }
 
-    /// One line for all; `None` if there was nothing to send.
+    /// One line for what a host has taken, one for what the index holds; `None` if there was nothing to
+    /// send.
     pub(super) fn text(&self, took: Duration) -> Option<String> {
+        let lines: Vec<String> = [self.taken(took), self.held()]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    fn held(&self) -> Option<String> {
+        let receipt = self.held.as_ref()?;
+        let held = receipt.held?;
+        let (topic, host) = (&receipt.topic, &receipt.host.name);
+        Some(format!(
+            "{topic}: held by the index (peer {host}, its host, is away); {} held",
+            units::count(held.messages, "message")
+        ))
+    }
+
+    fn taken(&self, took: Duration) -> Option<String> {
         let (first, last) = (self.first?, self.last.as_ref()?);
         let achieved = format!(
             "durable on {} of {} ({})",
@@ -72,6 +100,14 @@ fn peers(names: &[PeerName]) -> String {
 
 /// One receipt for programs.
 pub(super) fn json(receipt: &Receipt) -> Value {
+    if let Some(held) = receipt.held {
+        return json!({
+            "topic": receipt.topic,
+            "offset": null,
+            "held": held.messages,
+            "host": receipt.host.name,
+        });
+    }
     json!({
         "topic": receipt.topic,
         "offset": receipt.offset.0,
@@ -85,8 +121,9 @@ pub(super) fn json(receipt: &Receipt) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Epoch, Fingerprint};
+    use crate::types::{Epoch, Fingerprint, UnixMicros};
     use crate::wire::index::HostAddress;
+    use crate::wire::index::copies::HeldInfo;
     use crate::wire::peer::Achieved;
 
     fn receipt(offset: u64) -> Receipt {
@@ -103,6 +140,7 @@ mod tests {
                 addresses: vec![],
                 live: true,
             }),
+            held: None,
         }
     }
 
@@ -117,6 +155,30 @@ mod tests {
         report.add(receipt(43));
         let two = "T1 @ 42 to 43, 2 messages, durable on 1 of 1 (peer 1), in 1s (2/s)";
         assert_eq!(report.text(second).as_deref(), Some(two));
+    }
+
+    #[test]
+    fn it_says_what_the_index_holds() {
+        let held = |messages| Receipt {
+            held: Some(HeldInfo {
+                messages,
+                bytes: 100,
+                since: UnixMicros(0),
+            }),
+            ..receipt(0)
+        };
+        let mut report = Report::default();
+        report.add(held(1));
+        let one = "T1: held by the index (peer 1, its host, is away); 1 message held";
+        assert_eq!(report.text(Duration::ZERO).as_deref(), Some(one));
+        report.add(held(2));
+        report.add(receipt(42));
+        let both = "T1 @ 42, durable on 1 of 1 (peer 1)\n\
+                    T1: held by the index (peer 1, its host, is away); 2 messages held";
+        assert_eq!(report.text(Duration::ZERO).as_deref(), Some(both));
+        assert_eq!(report.count(), 3);
+        let expected = r#"{"topic":"T1","offset":null,"held":2,"host":"1"}"#;
+        assert_eq!(json(&held(2)).to_string(), expected);
     }
 
     #[test]

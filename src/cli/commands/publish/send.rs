@@ -100,6 +100,8 @@ fn new_publisher(ctx: &Context, client: &Client, args: &PublishArgs) -> Publishe
         delivery_timeout: ctx.host_patience(),
         create_missing: (!args.no_create).then_some(settings),
         host: args.host.clone(),
+        // What is held is on no copy yet.
+        hold: !args.no_hold && args.min_ack.is_none(),
         ..PublisherOptions::default()
     })
 }

@@ -153,6 +153,10 @@ fn index_detail(status: &IndexStatusReply, now: UnixMicros) -> String {
             detail.push_str(&format!(", {count} {what}"));
         }
     }
+    if status.held > 0 {
+        let held = units::count(status.held, "message");
+        detail.push_str(&format!(", {held} held"));
+    }
     detail
 }
 

@@ -169,6 +169,9 @@ struct Shown {
     addresses: Vec<String>,
     in_sync: Vec<PeerName>,
     handing_to: Option<PeerName>,
+    /// Messages that the index holds.
+    held: u64,
+    held_since: Option<String>,
     copies: Vec<PeerName>,
     subscribers: Vec<PeerName>,
     subscriber_count: u32,
@@ -186,6 +189,8 @@ impl From<ShownTopic> for Shown {
             in_sync: shown.in_sync,
             copies: shown.replicas,
             handing_to: shown.handing_to,
+            held: shown.held.map_or(0, |held| held.messages),
+            held_since: shown.held.map(|held| units::rfc3339(held.since)),
             subscribers: shown.subscribers,
             subscriber_count: shown.subscriber_count,
             keeps: retention(&shown.info.settings),
@@ -203,9 +208,13 @@ impl Shown {
     }
 
     fn state(&self) -> String {
-        match &self.handing_to {
-            Some(to) => format!("{} to peer {to}", self.line.phase),
-            None => self.line.phase.to_owned(),
+        match (&self.handing_to, &self.held_since) {
+            (Some(to), _) => format!("{} to peer {to}", self.line.phase),
+            (None, Some(since)) => {
+                let held = units::count(self.held, "message");
+                format!("{}; {held} since {since}", self.line.phase)
+            }
+            (None, None) => self.line.phase.to_owned(),
         }
     }
 
@@ -267,7 +276,7 @@ fn phase(phase: TopicPhase) -> &'static str {
         TopicPhase::Serving => "serving",
         TopicPhase::HandingOver => "handing over",
         TopicPhase::Offline => "offline: nobody who has every message is live",
-        TopicPhase::Held => "offline: the index keeps messages meanwhile",
+        TopicPhase::Held => "held: the index keeps messages until a host has taken them",
         TopicPhase::Behind => "unknown: the index is behind; waypost index recover",
     }
 }

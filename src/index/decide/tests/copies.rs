@@ -8,7 +8,7 @@ use crate::wire::index::copies::{
 
 impl Applied {
     /// Peers 1 to `peers` are live and keep copies.
-    fn keepers(peers: u8) -> Self {
+    pub(super) fn keepers(peers: u8) -> Self {
         let mut this = Applied {
             directory: Directory::new(7),
             changes: vec![],
@@ -20,7 +20,7 @@ impl Applied {
         this
     }
 
-    fn topic(&self, topic: &str) -> TopicRecord {
+    pub(super) fn topic(&self, topic: &str) -> TopicRecord {
         self.directory.topic(topic).unwrap()
     }
 
@@ -46,19 +46,19 @@ impl Applied {
     }
 
     /// The host asks for exactly these members, each under its first incarnation.
-    fn in_sync(&mut self, topic: &str, members: &[u8]) {
+    pub(super) fn in_sync(&mut self, topic: &str, members: &[u8]) {
         let host = self.topic(topic).host.0[0];
         let members: Vec<_> = members.iter().map(|&n| (n, 1)).collect();
         let altered = self.ask(host, self.wish(topic, &members));
         assert_eq!(altered.refused, None);
     }
 
-    fn goes(&mut self, n: u8) -> Decision {
+    pub(super) fn goes(&mut self, n: u8) -> Decision {
         self.directory.set_live(key(n), false);
         self.review(n)
     }
 
-    fn comes(&mut self, n: u8) -> Decision {
+    pub(super) fn comes(&mut self, n: u8) -> Decision {
         self.directory.set_live(key(n), true);
         self.review(n)
     }
