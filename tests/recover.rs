@@ -80,7 +80,7 @@ fn restore(deployment: &Deployment) {
     copy_folder(&deployment.path().join("backup"), &store);
 }
 
-fn moved_and_restored(copies: &str, both: usize) {
+fn moved_and_restored(copies: &str, both: usize, told: bool) {
     let deployment = Deployment::new();
     let index = deployment.index();
     let _first = deployment.peer("a");
@@ -124,10 +124,20 @@ fn moved_and_restored(copies: &str, both: usize) {
     index.kill();
 
     restore(&deployment);
-    let _index = deployment.index();
+    let _index = match told {
+        true => deployment.spawn(["index", "--restored"]),
+        false => deployment.index(),
+    };
     is_in_phase(&deployment, "T1", "unknown");
+    if told {
+        let early = ["topic", "create", "T3", "--id", "a"];
+        deployment.run(early).fails(5, &["index recover"]);
+    }
     let dry = ["index", "recover", "--dry-run", "-o", "json"];
-    let found: Value = serde_json::from_str(&deployment.run(dry).ok()).expect("JSON");
+    let found = eventually("all peers to tell what they hold", || {
+        let found: Value = serde_json::from_str(&deployment.run(dry).ok()).expect("JSON");
+        (found["told"].as_array()?.len() == 2).then_some(found)
+    });
     assert_eq!(
         (&found["behind"], &found["unknown"]),
         (&Value::from(1), &Value::from(1)),
@@ -143,12 +153,17 @@ fn moved_and_restored(copies: &str, both: usize) {
 
 #[test]
 fn an_index_from_a_backup_learns_where_topics_have_moved() {
-    moved_and_restored("2", 2);
+    moved_and_restored("2", 2, false);
 }
 
 #[test]
 fn an_index_from_a_backup_learns_of_the_only_copy() {
-    moved_and_restored("1", 1);
+    moved_and_restored("1", 1, false);
+}
+
+#[test]
+fn an_index_that_is_told_that_it_comes_from_a_backup_freezes_everything() {
+    moved_and_restored("1", 1, true);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct Indexing {
     certs: PathBuf,
     admission: Policy,
     repair_after: Duration,
+    /// The store was restored from a backup.
+    pub restored: bool,
 }
 
 impl Indexing {
@@ -50,6 +52,7 @@ impl Indexing {
             );
         }
         Ok(Indexing {
+            restored: false,
             identity,
             bind,
             data_dir,
@@ -77,6 +80,7 @@ impl Indexing {
         let mut options = ServerOptions::new(endpoint, self.data_dir, self.certs);
         options.admission = self.admission;
         options.repair_after = self.repair_after;
+        options.restored = self.restored;
         Ok(run(options, shutdown).await?)
     }
 }

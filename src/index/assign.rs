@@ -89,6 +89,12 @@ impl Feed {
         }
     }
 
+    /// Begins with the full list again.
+    pub fn restart(&mut self) {
+        self.queue = VecDeque::new();
+        self.listing = Some(START);
+    }
+
     /// Has the host tell what its journal holds, once it has done all that it was told before.
     pub fn ask(&mut self, ask: TellCopies) {
         self.ask = Some(ask);

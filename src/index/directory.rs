@@ -74,6 +74,8 @@ pub struct Directory {
     /// Topics of which peers know more than this index, by their word: nothing is decided about them.
     /// Volatile, for peers say so again.
     behind: BTreeMap<TopicId, BTreeMap<Fingerprint, CopyReport>>,
+    /// The operator says that this index comes from a backup: nothing is decided about any topic.
+    restored: bool,
 }
 
 impl Directory {
@@ -89,6 +91,7 @@ impl Directory {
             copies: Interner::new(),
             in_doubt: false,
             behind: BTreeMap::new(),
+            restored: false,
             held: BTreeMap::new(),
             held_bytes: 0,
             settings: Interner::new(),

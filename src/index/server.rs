@@ -59,6 +59,9 @@ pub struct ServerOptions {
     pub create_wait: Duration,
     /// How long a copy may be away before another peer makes up for it.
     pub repair_after: Duration,
+    /// The store was restored from a backup: all topics are frozen until the index is recovered, also
+    /// by later starts.
+    pub restored: bool,
 }
 
 impl ServerOptions {
@@ -72,6 +75,7 @@ impl ServerOptions {
             leases: Leases::default(),
             create_wait: limits::CREATE_WAIT,
             repair_after: limits::REPAIR_AFTER,
+            restored: false,
         }
     }
 }
@@ -88,6 +92,9 @@ pub enum IndexError {
     /// The decider stopped.
     #[error("the index had to stop")]
     Fatal(#[from] Fatal),
+    /// That it comes from a backup could not be written down.
+    #[error("cannot write down that the index comes from a backup")]
+    Marker(#[source] std::io::Error),
     /// A task of the index panicked.
     #[error("a task of the index panicked; the log says where")]
     Panicked,
@@ -120,6 +127,14 @@ pub async fn run_with(
     let directory = Arc::new(RwLock::new(directory));
     let presence = Presence::new(clock::mono_now(), options.leases.wait);
     directory.write().set_doubt(true);
+    let marker = options.data_dir.join("restored");
+    if options.restored {
+        recovery::mark_restored(&marker, true).map_err(IndexError::Marker)?;
+    }
+    if marker.exists() {
+        directory.write().set_restored(true);
+        tracing::warn!(target: "waypost::index", "This index comes from a backup: all topics are frozen until: waypost index recover");
+    }
     let hub = Hub::new(Arc::clone(&directory), options.leases, options.repair_after);
     let hub = Arc::new(hub);
     let (failed, mut failure) = oneshot::channel();
@@ -140,6 +155,7 @@ pub async fn run_with(
         started: clock::wall_now(),
         create_wait: options.create_wait,
         recovery: recovery::Recovery::new(),
+        restored: marker,
     });
 
     let mut why = None;

@@ -24,6 +24,9 @@ pub struct IndexArgs {
     /// About the data folder's holder.
     #[command(flatten)]
     pub take_over: TakeOver,
+    /// The data folder was restored from a backup: freeze all topics until `index recover`
+    #[arg(long)]
+    pub restored: bool,
 }
 
 /// Commands of the holder of the index's key.
@@ -62,16 +65,17 @@ pub struct ForgetArgs {
 /// Runs the server or an operator command.
 pub async fn run(ctx: &Context, args: IndexArgs) -> Result<(), CliError> {
     match args.command {
-        None => serve(ctx, args.take_over.take_over).await,
+        None => serve(ctx, args.take_over.take_over, args.restored).await,
         Some(IndexCommand::Admit(args)) => admit(ctx, &args),
         Some(IndexCommand::Forget(args)) => forget(ctx, args).await,
         Some(IndexCommand::Recover(args)) => recover::run(ctx, args).await,
     }
 }
 
-async fn serve(ctx: &Context, end_holder: bool) -> Result<(), CliError> {
+async fn serve(ctx: &Context, end_holder: bool, restored: bool) -> Result<(), CliError> {
     let shutdown = signals::shutdown()?;
-    let index = Indexing::prepare(ctx, end_holder).await?;
+    let mut index = Indexing::prepare(ctx, end_holder).await?;
+    index.restored = restored;
     index.run(shutdown).await
 }
 

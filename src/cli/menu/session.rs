@@ -97,7 +97,10 @@ impl<'a> Session<'a> {
         };
         self.peer = Some(Peer {
             ctx: self.ctx,
-            publisher: client.publisher(PublisherOptions::default()),
+            publisher: client.publisher(PublisherOptions {
+                hold: false,
+                ..PublisherOptions::default()
+            }),
             name,
             client,
             host,

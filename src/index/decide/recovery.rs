@@ -58,7 +58,7 @@ pub(crate) fn need(base: &Directory, gathered: &Gathered) -> Need {
     // Rebuilt before, without the peer that hosted it last; now that is here.
     let returned = record.in_sync.is_empty()
         && words().any(|word| word.own_grant.saturating_add(1) == record.grant);
-    if behind || returned || base.is_behind(gathered.topic) {
+    if behind || returned || base.has_words_on(gathered.topic) {
         return Need::Behind;
     }
     let hosted = words().any(|word| word.own_grant == record.grant);

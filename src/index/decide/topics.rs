@@ -35,6 +35,12 @@ pub(super) fn create(
     host: Option<&PeerName>,
 ) -> Result<Decision, ErrorReply> {
     let owner = rights::own(view, caller)?;
+    if view.base.is_restored() {
+        // It may exist where this index does not know of it.
+        let why =
+            "this index comes from a backup; no topics are created before: waypost index recover";
+        return Err(ErrorReply::new(ErrorCode::NotReady, why));
+    }
     let mut asked = HashSet::new();
     let plans: Vec<Plan> = topics
         .iter()

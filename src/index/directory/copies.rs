@@ -314,7 +314,22 @@ impl Directory {
 
     /// Whether a peer knows more of a topic than this index; see [`Directory::note_known`].
     pub fn is_behind(&self, topic: TopicId) -> bool {
+        self.restored || self.behind.contains_key(&topic)
+    }
+
+    /// Whether a peer has said that it knows more of a topic.
+    pub(crate) fn has_words_on(&self, topic: TopicId) -> bool {
         self.behind.contains_key(&topic)
+    }
+
+    /// Freezes all topics until the index is recovered, or ends that.
+    pub fn set_restored(&mut self, restored: bool) {
+        self.restored = restored;
+    }
+
+    /// See [`Directory::set_restored`].
+    pub fn is_restored(&self) -> bool {
+        self.restored
     }
 
     /// What peers have said of a topic that is frozen.
@@ -337,6 +352,9 @@ impl Directory {
 
     /// How many such topics there are.
     pub fn behind_count(&self) -> usize {
+        if self.restored {
+            return self.topic_count();
+        }
         self.behind.len()
     }
 

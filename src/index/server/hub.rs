@@ -256,11 +256,25 @@ impl Hub {
         self.apply(&mut state, effects);
     }
 
-    /// Has every peer with a session tell what its journal holds.
-    pub(super) fn ask(&self, ask: TellCopies) {
-        for link in self.state.lock().links.values() {
-            link.feed.lock().ask(ask);
+    /// Has every peer tell what its journal holds, once in each session.
+    pub(super) fn ask(&self, ask: TellCopies, asked: &mut BTreeSet<SessionId>) {
+        for (&session, link) in &self.state.lock().links {
+            if asked.insert(session) {
+                link.feed.lock().ask(ask);
+                link.changed.notify_one();
+            }
+        }
+    }
+
+    /// Nothing is frozen any more for the sake of the backup: every peer is told all that it is to
+    /// hold, and topics get hosts that stand.
+    pub(super) fn recovered(&self) {
+        self.directory.write().set_restored(false);
+        let state = self.state.lock();
+        for link in state.links.values() {
+            link.feed.lock().restart();
             link.changed.notify_one();
+            self.copies.came(link.peer);
         }
     }
 

@@ -2,6 +2,8 @@
 //! are decided by it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::Path;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -15,7 +17,7 @@ use crate::index::decide::{
 };
 use crate::index::directory::Directory;
 use crate::limits;
-use crate::types::{Fingerprint, Offset, PeerName, TopicId};
+use crate::types::{Fingerprint, Offset, PeerName, SessionId, TopicId};
 use crate::wire::index::copies::CopyReport;
 use crate::wire::index::recovery::{
     CopiesReported, RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic, ReportCopies,
@@ -32,6 +34,9 @@ struct Round {
     heard: BTreeMap<TopicId, Vec<(Fingerprint, CopyReport)>>,
     count: usize,
     told: BTreeSet<Fingerprint>,
+    asked: BTreeSet<SessionId>,
+    /// Only this topic.
+    topic: Option<TopicId>,
 }
 
 #[derive(Debug, Default)]
@@ -56,11 +61,15 @@ impl Recovery {
         }
     }
 
-    fn begin(&self) -> u64 {
+    fn begin(&self, topic: Option<TopicId>) -> u64 {
         let mut rounds = self.rounds.lock();
         rounds.last += 1;
         let round = rounds.last;
-        rounds.open.insert(round, Round::default());
+        let begun = Round {
+            topic,
+            ..Round::default()
+        };
+        rounds.open.insert(round, begun);
         while rounds.open.len() > ROUNDS {
             rounds.open.pop_first();
         }
@@ -105,8 +114,21 @@ impl Recovery {
         Some(self.rounds.lock().open.get(&round)?.told.clone())
     }
 
+    /// Asks those whose session has begun since the last time, too.
+    fn ask(&self, hub: &Hub, number: u64) {
+        if let Some(round) = self.rounds.lock().open.get_mut(&number) {
+            let topic = round.topic;
+            let ask = TellCopies {
+                round: number,
+                topic,
+            };
+            hub.ask(ask, &mut round.asked);
+        }
+    }
+
     /// Waits until all live peers have told what they have, as long as that is worth waiting for.
     async fn wait(&self, hub: &Hub, round: u64) {
+        self.ask(hub, round);
         let mut told = self.told.subscribe();
         let all = async {
             loop {
@@ -197,8 +219,7 @@ impl Index {
     }
 
     async fn gather(&self, topic: Option<TopicId>) -> u64 {
-        let round = self.recovery.begin();
-        self.hub.ask(TellCopies { round, topic });
+        let round = self.recovery.begin(topic);
         self.recovery.wait(&self.hub, round).await;
         round
     }
@@ -296,6 +317,15 @@ impl Index {
                 self.decide(Event::Recover { topics, owner }).await?;
             }
         }
+        let answer = self.progress(round, told, missing);
+        if request.rebuild && answer.left == 0 {
+            self.recovery.end(round);
+            self.not_restored_any_more().await?;
+        }
+        Ok(answer)
+    }
+
+    fn progress(&self, round: u64, told: Vec<PeerName>, missing: Vec<PeerName>) -> RecoveringIndex {
         let linked = self.hub.linked();
         let directory = self.directory.read();
         let is_linked = |name: &&PeerName| {
@@ -315,11 +345,24 @@ impl Index {
             left: 0,
         };
         self.recovery.count(round, &directory, &mut answer);
-        drop(directory);
-        if request.rebuild && answer.left == 0 {
-            self.recovery.end(round);
+        answer
+    }
+
+    async fn not_restored_any_more(&self) -> Result<(), ErrorReply> {
+        if !self.directory.read().is_restored() {
+            return Ok(());
         }
-        Ok(answer)
+        let marker = self.restored.clone();
+        let removed = tokio::task::spawn_blocking(move || mark_restored(&marker, false)).await;
+        let removed = removed.map_err(std::io::Error::other).and_then(|done| done);
+        removed.map_err(|error| {
+            let file = self.restored.display();
+            let what =
+                format!("everything is rebuilt, but {file} cannot be removed: {error}; repeat");
+            ErrorReply::new(ErrorCode::Internal, what)
+        })?;
+        self.hub.recovered();
+        Ok(())
     }
 
     /// Who has told what it has, and who may hold something and has not.
@@ -343,6 +386,23 @@ impl Index {
             told.into_iter().map(|peer| peer.name.clone()).collect(),
             missing.filter(|name| !without.contains(name)).collect(),
         ))
+    }
+}
+
+/// Makes or removes, durably, the file which says that this index comes from a backup and was not
+/// recovered yet.
+pub(super) fn mark_restored(marker: &Path, restored: bool) -> std::io::Result<()> {
+    match restored {
+        true => File::create(marker)?.sync_all()?,
+        false => match fs::remove_file(marker) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed?,
+        },
+    }
+    // The folder holds the name.
+    match marker.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 

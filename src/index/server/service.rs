@@ -32,6 +32,8 @@ pub(super) struct Index {
     pub(super) started: UnixMicros,
     pub(super) create_wait: Duration,
     pub(super) recovery: Recovery,
+    /// The file which says that the index comes from a backup.
+    pub(super) restored: std::path::PathBuf,
 }
 
 /// One accepted connection.
