@@ -8,6 +8,8 @@
 
 use std::collections::VecDeque;
 
+use hashbrown::HashSet;
+
 use super::directory::{Directory, Slot};
 use crate::limits;
 use crate::types::{Fingerprint, TopicId};
@@ -38,6 +40,7 @@ const START: Listing = Listing::Erasures { after: None };
 struct InFlight {
     revision: u64,
     hosts: Vec<TopicId>,
+    copies: Vec<TopicId>,
     erases: Vec<TopicId>,
 }
 
@@ -50,7 +53,7 @@ pub struct Done {
     pub erased: Vec<TopicId>,
     /// Topics that it does not host, and why.
     pub refused: Vec<(TopicId, ErrorReply)>,
-    /// Topics of which it knows a later epoch.
+    /// Topics of which it knows a later epoch, among those that the frame told it to host or copy.
     pub known: Vec<CopyReport>,
 }
 
@@ -168,13 +171,14 @@ impl Feed {
         let mut waiting = InFlight {
             revision: self.revision,
             hosts: Vec::new(),
+            copies: Vec::new(),
             erases: Vec::new(),
         };
         for assignment in &assignments {
             match assignment {
                 Assignment::Host { topic, .. } => waiting.hosts.push(*topic),
-                // Nobody waits for a copy's beginning.
-                Assignment::Replicate { .. } => {}
+                // Nobody waits for a copy's beginning; the host may know more of it than the index.
+                Assignment::Replicate { topic, .. } => waiting.copies.push(*topic),
                 Assignment::Erase { topic } => waiting.erases.push(*topic),
             }
         }
@@ -204,21 +208,28 @@ impl Feed {
                 ),
             ));
         };
-        let refused = |topic: &TopicId| {
-            assigned.refused.iter().any(|(id, _)| id == topic)
-                || assigned.known.iter().any(|report| report.topic == *topic)
-        };
+        let told: HashSet<TopicId> = frame.hosts.iter().chain(&frame.copies).copied().collect();
+        // A word on what it was not told freezes a topic that is none of its business.
+        let known = assigned.known.into_iter();
+        let known: Vec<CopyReport> = known
+            .filter(|report| told.contains(&report.topic))
+            .collect();
+        let left: HashSet<TopicId> = assigned
+            .refused
+            .iter()
+            .map(|&(topic, _)| topic)
+            .chain(known.iter().map(|report| report.topic))
+            .collect();
         let mut done = Done {
             accepted: frame.hosts,
             erased: frame.erases,
-            refused: Vec::new(),
-            known: assigned.known.clone(),
+            refused: assigned.refused,
+            known,
         };
-        done.refused = assigned.refused.clone();
         done.refused
             .retain(|(topic, _)| done.accepted.contains(topic));
-        done.accepted.retain(|topic| !refused(topic));
-        done.erased.retain(|topic| !refused(topic));
+        done.accepted.retain(|topic| !left.contains(topic));
+        done.erased.retain(|topic| !left.contains(topic));
         Ok(done)
     }
 }

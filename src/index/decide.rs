@@ -290,6 +290,8 @@ pub enum Effect {
     Leaving { peer: Fingerprint },
     /// These topics may need other copies, or do not any more.
     LookAtCopies { topics: Vec<TopicId> },
+    /// Some topics lack copies by name, and somebody may be there who can keep them.
+    PlaceCopies,
     /// Nobody could be found who keeps copies of these topics.
     RepairLater { topics: Vec<TopicId> },
     /// The peer's session ends.

@@ -69,6 +69,12 @@ impl Configuration {
             self.phase != Phase::Serving || self.in_sync.contains(self.host),
             "a host serves outside of the in-sync set: {self:?}"
         );
+        if let Phase::HandingOver { to } = self.phase {
+            assert!(
+                self.in_sync.contains(to),
+                "it is handed over to a peer out of the set: {self:?}"
+            );
+        }
     }
 }
 

@@ -340,10 +340,15 @@ impl HostTopic {
         if record.grant > self.epoch.grant {
             self.step_down(effects);
         }
+        // A grant has one host, but an index from a backup may give it again, to another peer and in any
+        // version: two would write under one epoch.
+        if record.grant == self.epoch.grant && record.host != context.me {
+            self.step_down(effects);
+            return;
+        }
         if record.grant != self.epoch.grant || record.version <= self.version {
             return;
         }
-        assert_eq!(record.host, context.me, "a grant has one host");
         self.version = record.version;
         self.in_sync = record.in_sync;
         self.pending = None;

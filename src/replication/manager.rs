@@ -82,8 +82,18 @@ pub fn alter(
     }
     Ok(changed(Configuration {
         in_sync: proposal.members,
+        phase: phase_with(record.phase, proposal.members),
         ..*record
     }))
+}
+
+/// The phase of a record whose set becomes this one. A target that is out of the set is never called
+/// level, however live it is: the topic opens again, and the wish takes its steps anew.
+fn phase_with(phase: Phase, in_sync: Members) -> Phase {
+    match phase {
+        Phase::HandingOver { to } if !in_sync.contains(to) => Phase::Serving,
+        _ => phase,
+    }
 }
 
 /// Gives the topic a host that stands: the present one if it is live and in the set, else the least
@@ -100,7 +110,7 @@ pub fn stand(
     if record.in_sync.contains(record.host) && live(record.host) {
         let stuck = match record.phase {
             Phase::Serving | Phase::Held => false,
-            Phase::HandingOver { to } => !live(to),
+            Phase::HandingOver { to } => !live(to) || !record.in_sync.contains(to),
             Phase::Offline => true,
         };
         return stuck.then(|| {
@@ -190,7 +200,7 @@ pub fn drop_copy(record: &Configuration, peer: PeerNo) -> Option<Configuration> 
     let in_sync = record.in_sync.without(peer);
     let phase = match record.host == peer {
         true if record.phase != Phase::Held => Phase::Offline,
-        _ => record.phase,
+        _ => phase_with(record.phase, in_sync),
     };
     Some(changed(Configuration {
         in_sync,

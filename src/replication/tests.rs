@@ -235,6 +235,21 @@ fn a_replicas_word_of_a_higher_epoch_holds_all_back_until_the_index_has_spoken()
     assert!(effects.contains(&HostEffect::StepDown));
 }
 
+#[test]
+fn a_grant_that_an_index_from_a_backup_gives_again_deposes() {
+    for version in [1, 7] {
+        let mut topic = host(&[A, B], 1);
+        let given = Configuration {
+            host: B,
+            version,
+            ..record(&[A, B])
+        };
+        let effects = give(&mut topic, HostEvent::Record(given), START);
+        assert_eq!(effects, [HostEffect::StepDown]);
+        assert!(!topic.takes_appends());
+    }
+}
+
 fn answer(grant: u32, common: Option<(Epoch, Offset)>) -> ReplicaEvent {
     ReplicaEvent::Answered(JoinAnswer {
         epoch: epoch(grant),

@@ -590,7 +590,8 @@ message!(0x10 Deregister);
 pub struct Deregistered {
     /// Topics that were deleted.
     pub deleted: u32,
-    /// Topics that still move to other peers; 0: the caller is gone. Otherwise to be asked again.
+    /// Topics that the caller still hosts while some of them move to other peers; 0: the caller is gone.
+    /// Otherwise to be asked again.
     pub left: u32,
 }
 message!(0x10 Deregistered);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::index::record::{Change, TopicRecord, TopicState};
-use crate::types::{TopicName, TopicSettings, UnixMicros};
+use crate::types::{Epoch, Offset, TopicName, TopicSettings, UnixMicros};
 
 const HOST: Fingerprint = Fingerprint([1; 32]);
 
@@ -155,4 +155,40 @@ fn acknowledgements_say_what_was_done() {
         feed.acked(assigned(1)).unwrap_err().code(),
         ErrorCode::Malformed
     );
+}
+
+#[test]
+fn only_of_what_a_frame_told_it_a_host_may_know_more() {
+    let mut directory = directory(2);
+    directory.apply(&Change::PutErasure {
+        host: HOST,
+        topic: id(9),
+    });
+    let knows = |n| CopyReport {
+        topic: id(n),
+        name: TopicName::new("t").unwrap(),
+        known: Epoch {
+            grant: 9,
+            incarnation: 1,
+        },
+        own_grant: 0,
+        end: Offset(5),
+        version: 9,
+        settings: TopicSettings::default(),
+        damaged: false,
+    };
+    let mut feed = Feed::new(HOST);
+    assert!(matches!(feed.next(&directory), Next::Frame(_)));
+    assert_eq!(feed.next(&directory), Next::Again);
+    assert!(matches!(feed.next(&directory), Next::Frame(_)));
+    let answer = |revision| Assigned {
+        revision,
+        refused: vec![],
+        known: vec![knows(1), knows(9), knows(77)],
+    };
+    let erased = feed.acked(answer(1)).unwrap();
+    assert_eq!((erased.known, erased.erased), (vec![], vec![id(9)]));
+    let done = feed.acked(answer(2)).unwrap();
+    assert_eq!(done.known, [knows(1)]);
+    assert_eq!(done.accepted, [id(0)]);
 }

@@ -15,7 +15,7 @@ use crate::replication::configuration::{self, Configuration, Phase, Refusal};
 use crate::replication::manager;
 use crate::replication::members::{COPIES, Members, PeerNo};
 use crate::replication::rules::Rules;
-use crate::types::{Epoch, Fingerprint, Incarnation, TopicId};
+use crate::types::{Epoch, Fingerprint, Incarnation, TopicId, TopicName};
 use crate::wire::index::copies::{
     AlterInSync, AlterRefusal, AlteredInSync, HandOver, HandedOver, LeftInSync,
 };
@@ -65,6 +65,13 @@ pub(super) fn is_current(view: &View<'_>, record: &TopicRecord) -> Result<(), Er
             record.name
         ),
     ))
+}
+
+/// As [`is_current`], of every topic of which a key keeps a copy.
+pub(super) fn all_current(view: &View<'_>, key: Fingerprint) -> Result<(), ErrorReply> {
+    let behind = view.base.behind_of(key);
+    let record = behind.and_then(|topic| view.base.topic_by_id(topic));
+    record.map_or(Ok(()), |record| is_current(view, &record))
 }
 
 // ---- a host's wishes ----
@@ -200,6 +207,7 @@ pub(super) fn hand_over(
             true => released(&taken, now.host).unwrap_or(taken),
             false => taken,
         };
+        let next = filled(view, &mut Places::new(view), &before, &next);
         let mut recasting = Recasting::default();
         let mut record = before.clone();
         if leaves && before.owner == before.host {
@@ -255,6 +263,7 @@ pub(super) fn lost(view: &View<'_>, peer: Fingerprint) -> Why {
 pub(super) fn review(view: &View<'_>, peer: Option<Fingerprint>, from: Slot) -> Decision {
     let (named, mut next) = view.base.named_from(peer, from);
     let mut recasting = Recasting::default();
+    let mut lacks = false;
     for named in named {
         if recasting.len() >= limits::CHANGES_PER_COMMIT {
             next = Some(named.slot);
@@ -264,11 +273,16 @@ pub(super) fn review(view: &View<'_>, peer: Option<Fingerprint>, from: Slot) -> 
             recasting.look_at(named.topic);
         }
         if let Some(stands) = stands(view, &named.record) {
+            // Passed over as long as nobody hosted it.
+            lacks |= named.record.replicas.len() < named.wanted;
             recasting.next(view, view.base.record_in(named.slot), &stands);
         }
     }
     let mut decision = Decision::answered(Answer::Walked { next });
     recasting.finish(&mut decision, whose(view, peer));
+    if lacks {
+        decision.effects.push(Effect::PlaceCopies);
+    }
     decision
 }
 
@@ -310,7 +324,8 @@ pub(super) fn place(view: &View<'_>, from: Slot) -> Decision {
             continue;
         }
         let subscribed = |peer| view.base.subscribes(peer, named.slot);
-        let replicas = places.choose(record, named.wanted, subscribed);
+        let replicas = places.choose(view, named.topic, record, named.wanted, subscribed);
+        let replicas = more(record, replicas, named.wanted);
         if let Some(placed) = manager::with_replicas(record, replicas) {
             recasting.next(view, view.base.record_in(named.slot), &placed);
         }
@@ -333,12 +348,8 @@ pub(super) fn repair(view: &View<'_>, topics: &[TopicId]) -> Decision {
         let now = configuration(view, &record);
         let away = |peer: PeerNo| !view.base.standing(peer).live;
         let away = now.in_sync.with(now.host).filter(away).len();
-        let subscribers = view.subscribers(&record.name);
-        let subscribed = |peer| {
-            let mut subscribers = subscribers.iter();
-            subscribers.any(|&(key, _)| view.base.peer_no(key) == Some(peer))
-        };
-        let replicas = places.choose(&now, wanted(&record) + away, subscribed);
+        let subscribed = subscribed(view, &record.name);
+        let replicas = places.choose(view, topic, &now, wanted(&record) + away, subscribed);
         let new = replicas.iter().any(|peer| !now.replicas.contains(peer));
         match manager::with_replicas(&now, replicas).filter(|_| new) {
             Some(next) => _ = recasting.next(view, record, &next),
@@ -356,8 +367,55 @@ pub(super) fn repair(view: &View<'_>, topics: &[TopicId]) -> Decision {
 }
 
 /// The replicas of a topic that is created at `host`.
-pub(super) fn first_replicas(places: &mut Places, host: PeerNo, wanted: usize) -> Members {
-    places.choose(&Configuration::created(host), wanted.min(COPIES), |_| false)
+pub(super) fn first_replicas(
+    view: &View<'_>,
+    places: &mut Places,
+    topic: TopicId,
+    host: PeerNo,
+    wanted: usize,
+) -> Members {
+    let record = Configuration::created(host);
+    places.choose(view, topic, &record, wanted.min(COPIES), |_| false)
+}
+
+fn subscribed(view: &View<'_>, name: &TopicName) -> impl Fn(PeerNo) -> bool {
+    let keys = view.subscribers(name).into_iter();
+    let subscribers: Vec<_> = keys.filter_map(|(key, _)| view.base.peer_no(key)).collect();
+    move |peer| subscribers.contains(&peer)
+}
+
+/// The replicas that there are and, up to `wanted`, the new ones of those chosen.
+fn more(record: &Configuration, chosen: Members, wanted: usize) -> Members {
+    let new = chosen.filter(|peer| !record.replicas.contains(peer));
+    let room = wanted.saturating_sub(record.replicas.len());
+    new.iter()
+        .take(room)
+        .fold(record.replicas, |set, peer| set.with(peer))
+}
+
+/// A change of a topic with the copies that it leaves missing, as far as somebody can keep them.
+fn filled(
+    view: &View<'_>,
+    places: &mut Places,
+    topic: &TopicRecord,
+    next: &Configuration,
+) -> Configuration {
+    let wanted = wanted(topic);
+    if next.replicas.len() >= wanted {
+        return *next;
+    }
+    let subscribed = subscribed(view, &topic.name);
+    let replicas = places.choose(view, topic.topic, next, wanted, subscribed);
+    Configuration {
+        replicas: more(next, replicas, wanted),
+        ..*next
+    }
+}
+
+/// Whether a topic, if there is such a one, lacks copies by name.
+pub(super) fn lacks(view: &View<'_>, topic: TopicId) -> bool {
+    let record = by_id(view, topic);
+    record.is_ok_and(|record| record.replicas.len() < wanted(&record))
 }
 
 /// The record with as many copies as its settings now want. Of copies in sync that are too many, those
@@ -365,12 +423,8 @@ pub(super) fn first_replicas(places: &mut Places, host: PeerNo, wanted: usize) -
 pub(super) fn resized(view: &View<'_>, record: &TopicRecord) -> Configuration {
     let now = configuration(view, record);
     let wanted = wanted(record);
-    let subscribers = view.subscribers(&record.name);
-    let subscribed = |peer| {
-        let mut subscribers = subscribers.iter();
-        subscribers.any(|&(key, _)| view.base.peer_no(key) == Some(peer))
-    };
-    let replicas = Places::new(view).choose(&now, wanted, subscribed);
+    let subscribed = subscribed(view, &record.name);
+    let replicas = Places::new(view).choose(view, record.topic, &now, wanted, subscribed);
     let mut next = manager::with_replicas(&now, replicas).unwrap_or(now);
     if now.phase == Phase::Serving {
         let mut extra: Vec<PeerNo> = next.in_sync.without(now.host).iter().collect();

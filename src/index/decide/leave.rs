@@ -4,15 +4,16 @@
 
 use hashbrown::HashSet;
 
-use super::copies::is_current;
+use super::copies::{all_current, wanted};
 use super::moves::{self, can_move};
 use super::overlay::View;
-use super::recasting::{Recasting, Why};
+use super::recasting::{Places, Recasting, Why};
 use super::rights::{self, Action, Caller};
 use super::topics::{gone, peer_not_found, remove};
 use super::{Answer, Decision, Effect, Happened};
 use crate::index::record::{Change, Counters, PeerRecord, TopicRecord, TopicState, WaitingRecord};
 use crate::limits;
+use crate::replication::members::Members;
 use crate::types::{Fingerprint, Group, PeerName, TopicName};
 use crate::wire::index::{Deregistered, Forgotten, SessionEnd};
 use crate::wire::{ErrorCode, ErrorReply};
@@ -26,25 +27,20 @@ pub(super) fn deregister(
     discard: bool,
 ) -> Result<Decision, ErrorReply> {
     let peer = rights::own(view, caller)?;
-    let kept = view.base.kept(caller.key);
-    kept.iter().try_for_each(|topic| is_current(view, topic))?;
-    let mut moving = kept.iter().filter(|topic| {
-        let sole = topic.in_sync == [caller.key];
-        topic.host == caller.key && !(discard && sole) && can_move(view, topic, caller.key)
-    });
-    if view.base.is_live(caller.key) && moving.clone().next().is_some() {
-        let left = moving.clone().count() as u32;
-        let some: Vec<_> = moving
-            .by_ref()
-            .take(limits::MOVES_AT_ONCE)
-            .cloned()
-            .collect();
+    all_current(view, caller.key)?;
+    let some = match view.base.is_live(caller.key) {
+        true => moving(view, caller.key, discard),
+        false => Vec::new(),
+    };
+    if !some.is_empty() {
+        let left = view.base.hosted_count(caller.key);
         let mut decision =
             Decision::answered(Answer::Deregistered(Deregistered { deleted: 0, left }));
         moves::away_from(view, &mut decision, &peer.name, &some);
         decision.effects.push(Effect::Leaving { peer: caller.key });
         return Ok(decision);
     }
+    let kept = view.base.kept(caller.key);
     let going = [caller.key];
     let sole = kept.iter().filter(|topic| is_sole(topic, &going)).count() as u32;
     if sole > delete_hosted {
@@ -80,6 +76,29 @@ pub(super) fn deregister(
     Ok(decision)
 }
 
+/// The next topics of a live peer that others can take. Asked at each poll: it copies no more records
+/// than it answers, and looks no further than it must.
+fn moving(view: &View<'_>, key: Fingerprint, discard: bool) -> Vec<TopicRecord> {
+    let me = view.base.peer_no(key);
+    let places = Places::new(view);
+    let mut found = Vec::new();
+    let mut from = Some(0);
+    while let Some(at) = from.filter(|_| found.len() < limits::MOVES_AT_ONCE) {
+        let (named, next) = view.base.named_from(Some(key), at);
+        let movable = named.filter(|named| {
+            let record = &named.record;
+            let hosts = Some(record.host) == me;
+            let sole = record.in_sync == Members::one(record.host);
+            hosts && !(discard && sole) && can_move(view, record, &places)
+        });
+        let room = limits::MOVES_AT_ONCE - found.len();
+        let movable = movable.take(room);
+        found.extend(movable.map(|named| view.base.record_in(named.slot)));
+        from = next;
+    }
+    found
+}
+
 pub(super) fn forget(
     view: &mut View<'_>,
     caller: Caller,
@@ -97,10 +116,7 @@ pub(super) fn forget(
     let (mut deleted, mut kept) = (0, 0);
     let going = keys_to_drop(view, peer.as_ref(), &waiting, keep_topics);
     // What only this peer has may be all that is left: the record does not say.
-    for &key in &going {
-        let kept = view.base.kept(key);
-        kept.iter().try_for_each(|topic| is_current(view, topic))?;
-    }
+    going.iter().try_for_each(|&key| all_current(view, key))?;
     for &key in &going {
         deleted += drop_kept(view, &mut decision, key, &going, None, &mut counters);
     }
@@ -222,10 +238,11 @@ fn drop_kept(
     // By name: where topics lie in memory must not show in the order of notices.
     kept.sort_by(|a, b| a.name.cmp(&b.name));
     let mut recasting = Recasting::default();
-    let mut deleted = 0;
+    let (mut deleted, mut lacks) = (0, false);
     for record in &kept {
         if !is_sole(record, going) {
             if let Some(after) = without(view, record, going, by.is_some()) {
+                lacks |= after.replicas.len() < wanted(&after);
                 recasting.put(view, record, after);
             }
             continue;
@@ -239,6 +256,9 @@ fn drop_kept(
     }
     let why = view.name_of(key).map_or(Why::Reviewed, Why::Leaves);
     recasting.finish(decision, why);
+    if lacks {
+        decision.effects.push(Effect::PlaceCopies);
+    }
     deleted
 }
 

@@ -10,7 +10,7 @@ use crate::index::record::{TopicRecord, TopicState};
 use crate::replication::configuration::{Configuration, Phase};
 use crate::replication::manager::{self, Step};
 use crate::replication::members::{Members, PeerNo};
-use crate::types::{Fingerprint, Offset, PeerName, TopicName};
+use crate::types::{Offset, PeerName, TopicId, TopicName};
 use crate::wire::index::copies::{MoveState, MovingTopic};
 use crate::wire::{ErrorCode, ErrorReply};
 
@@ -34,6 +34,7 @@ pub(super) fn move_topic(
     let mut decision = Decision::answered(Answer::Done);
     let mut after = record.clone();
     match manager::next_step(&now, to) {
+        Step::Change(_) if is_to_erase(view, &record, to) => {}
         Step::Change(next) => {
             let mut recasting = Recasting::default();
             after = recasting.next(view, record, &next);
@@ -55,6 +56,11 @@ pub(super) fn move_topic(
         state: state(view, &after, to),
     }));
     Ok(decision)
+}
+
+/// Whether a target has yet to erase the copy that it had: it gets a new one after that.
+fn is_to_erase(view: &View<'_>, record: &TopicRecord, to: PeerNo) -> bool {
+    view.is_to_erase(view.base.key_of(to), record.topic)
 }
 
 fn state(view: &View<'_>, record: &TopicRecord, to: PeerNo) -> MoveState {
@@ -97,13 +103,14 @@ fn nobody(record: &TopicRecord) -> ErrorReply {
 
 fn anybody(view: &View<'_>, record: &TopicRecord) -> Result<PeerNo, ErrorReply> {
     let now = configuration(view, record);
-    next_host(view, &now, &mut Places::new(view)).ok_or_else(|| nobody(record))
+    next_host(view, record.topic, &now, &mut Places::new(view)).ok_or_else(|| nobody(record))
 }
 
 /// Who shall host next: whom it is handed over to, else the least loaded live member of the set, else
 /// a live replica, else whoever is willing.
-pub(super) fn next_host(
+fn next_host(
     view: &View<'_>,
+    topic: TopicId,
     record: &Configuration,
     places: &mut Places,
 ) -> Option<PeerNo> {
@@ -122,7 +129,7 @@ pub(super) fn next_host(
         .or_else(|| least(record.replicas))
         .or_else(|| {
             let wanted = record.replicas.len() + 1;
-            let chosen = places.choose(record, wanted, |_| false);
+            let chosen = places.choose(view, topic, record, wanted, |_| false);
             chosen.iter().find(usable)
         })
 }
@@ -138,7 +145,7 @@ pub(super) fn away_from(
     let mut recasting = Recasting::default();
     for record in topics {
         let now = configuration(view, record);
-        let Some(to) = next_host(view, &now, &mut places) else {
+        let Some(to) = next_host(view, record.topic, &now, &mut places) else {
             continue;
         };
         if let Step::Change(next) = manager::next_step(&now, to) {
@@ -148,10 +155,9 @@ pub(super) fn away_from(
     recasting.finish(decision, Why::Leaves(leaver.clone()));
 }
 
-/// Whether somebody else can take a topic over.
-pub(super) fn can_move(view: &View<'_>, record: &TopicRecord, from: Fingerprint) -> bool {
-    let mut replicas = record.replicas.iter();
-    let places = Places::new(view);
-    replicas.any(|&peer| peer != from && view.base.is_live(peer))
-        || places.others(view.base.peer_no(from))
+/// Whether somebody else can take a topic over from its host.
+pub(super) fn can_move(view: &View<'_>, record: &Configuration, places: &Places) -> bool {
+    let others = record.replicas.without(record.host);
+    let live = |peer: PeerNo| view.base.is_live(view.base.key_of(peer));
+    others.iter().any(live) || places.others(Some(record.host))
 }

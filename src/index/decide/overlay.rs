@@ -10,7 +10,7 @@ use crate::index::record::{
     Change, Counters, Expected, PeerRecord, SubscriptionRecord, Table, TopicRecord,
 };
 use crate::limits;
-use crate::types::{Fingerprint, Group, PeerName, TopicName, UnixMicros};
+use crate::types::{Fingerprint, Group, PeerName, TopicId, TopicName, UnixMicros};
 use crate::wire::index::{Notice, NoticeKind};
 
 /// The changes of a commit in the making.
@@ -23,6 +23,8 @@ pub struct Overlay {
     subscription_counts: HashMap<Fingerprint, i64>,
     hosted_counts: HashMap<Fingerprint, i64>,
     notices: HashMap<Fingerprint, NoticeChanges>,
+    /// Whether a peer is to erase a topic.
+    erasures: HashMap<(Fingerprint, TopicId), bool>,
     counters: Option<Counters>,
     expected: HashMap<(Table, Vec<u8>), Expected>,
 }
@@ -108,10 +110,14 @@ impl Overlay {
                     .insert(*serial);
             }
             Change::PutCounters(counters) => self.counters = Some(*counters),
+            Change::PutErasure { host, topic } => {
+                self.erasures.insert((*host, *topic), true);
+            }
+            Change::DeleteErasure { host, topic } => {
+                self.erasures.insert((*host, *topic), false);
+            }
             Change::PutWaiting(_)
             | Change::DeleteWaiting { .. }
-            | Change::PutErasure { .. }
-            | Change::DeleteErasure { .. }
             | Change::PutHeld(_)
             | Change::DeleteHeld { .. }
             | Change::PutHeldBatch { .. }
@@ -224,6 +230,15 @@ impl View<'_> {
         );
         all.sort();
         all
+    }
+
+    /// Whether a peer is still to erase a copy: it must get none of this topic before it has, or that
+    /// is what it erases.
+    pub(super) fn is_to_erase(&self, peer: Fingerprint, topic: TopicId) -> bool {
+        match self.overlay.erasures.get(&(peer, topic)) {
+            Some(&known) => known,
+            None => self.base.is_to_erase(peer, topic),
+        }
     }
 
     pub(super) fn counters(&self) -> Counters {

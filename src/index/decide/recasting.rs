@@ -144,8 +144,9 @@ impl Recasting {
         let topic = after.topic;
         for &peer in &after.replicas {
             self.assign.entry(peer).or_default().push(topic);
-            // It keeps a copy again: what it was to erase is of use.
-            if !before.replicas.contains(&peer) && view.base.is_to_erase(peer, topic) {
+            // `Places` chooses nobody who is still to erase it; a tombstone never outlives a copy that
+            // counts, whoever named it.
+            if !before.replicas.contains(&peer) && view.is_to_erase(peer, topic) {
                 self.changes
                     .push(Change::DeleteErasure { host: peer, topic });
             }
@@ -231,17 +232,22 @@ impl Places {
         self.candidates.iter().any(|c| Some(c.peer) != peer)
     }
 
-    /// The replicas of a record; `subscribed` says who subscribes to it.
+    /// The replicas of a topic with this record; `subscribed` says who subscribes to it. Who is still to
+    /// erase a copy of it gets none: what is on its way would take the new one.
     pub(super) fn choose(
         &mut self,
+        view: &View<'_>,
+        topic: TopicId,
         record: &Configuration,
         wanted: usize,
         subscribed: impl Fn(PeerNo) -> bool,
     ) -> Members {
-        for candidate in &mut self.candidates {
+        let mut usable = self.candidates.clone();
+        usable.retain(|c| !view.is_to_erase(view.base.key_of(c.peer), topic));
+        for candidate in &mut usable {
             candidate.subscribed = subscribed(candidate.peer);
         }
-        let chosen = choose_replicas(record, wanted, &self.candidates);
+        let chosen = choose_replicas(record, wanted, &usable);
         for candidate in &mut self.candidates {
             let new = chosen.contains(candidate.peer) && !record.replicas.contains(candidate.peer);
             candidate.load += u32::from(new);

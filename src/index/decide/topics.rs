@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
 
-use super::copies::{first_replicas, is_current, resized};
+use super::copies::{self, first_replicas, is_current, resized};
 use super::held;
 use super::overlay::View;
 use super::recasting::{Places, Recasting, Why, configuration, recast};
@@ -137,7 +137,7 @@ fn add_creations<'t>(
         let wanted = usize::from(topic.settings.replicas);
         let replicas = view
             .base
-            .keys_of(first_replicas(&mut places, number, wanted));
+            .keys_of(first_replicas(view, &mut places, *id, number, wanted));
         for &other in replicas.iter().filter(|&&key| key != host.fingerprint) {
             copies.entry(other).or_default().push(*id);
         }
@@ -426,5 +426,9 @@ pub(super) fn erased(view: &View<'_>, host: Fingerprint, topics: &[TopicId]) -> 
         .filter(|&&topic| view.base.is_to_erase(host, topic));
     let gone = known.map(|&topic| Change::DeleteErasure { host, topic });
     decision.changes.extend(gone);
+    // It was not to get a new copy before.
+    if topics.iter().any(|&topic| copies::lacks(view, topic)) {
+        decision.effects.push(Effect::PlaceCopies);
+    }
     decision
 }

@@ -350,6 +350,12 @@ impl Directory {
         }
     }
 
+    /// Such a topic of which a key keeps a copy, if there is any.
+    pub(crate) fn behind_of(&self, key: Fingerprint) -> Option<TopicId> {
+        let mut behind = self.behind.keys().copied();
+        behind.find(|&topic| self.keeps_copy(key, topic))
+    }
+
     /// How many such topics there are.
     pub fn behind_count(&self) -> usize {
         if self.restored {

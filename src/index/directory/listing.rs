@@ -73,6 +73,14 @@ impl Directory {
             .then(|| self.assignment_of(slot, number))
     }
 
+    /// Whether a key keeps a copy of a topic, or is to get one.
+    pub(crate) fn keeps_copy(&self, key: Fingerprint, topic: TopicId) -> bool {
+        let slot = self.topics.find_id(topic);
+        let number = self.keys.find(&key);
+        let both = slot.zip(number);
+        both.is_some_and(|(slot, number)| self.keeps(self.topics.packed(slot), number))
+    }
+
     fn keeps(&self, packed: &Packed, number: u32) -> bool {
         let replicas = &self.copies.get(packed.copies).replicas;
         replicas.contains(PeerNo(number))

@@ -115,6 +115,9 @@ fn a_changed_topic_moves_between_hosts() {
         (0, 1)
     );
     assert_eq!(directory.assignment(key(1), id(1)), None);
+    let keeps = |n| directory.keeps_copy(key(n), id(1));
+    assert_eq!([1, 2, 9, 77].map(keeps), [false, true, true, false]);
+    assert!(!directory.keeps_copy(key(2), id(2)));
     assert!(directory.assignment(key(2), id(1)).is_some());
 }
 

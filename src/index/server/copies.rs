@@ -22,7 +22,8 @@ use crate::types::{Fingerprint, TopicId};
 pub(super) struct Copies {
     changed: Mutex<BTreeSet<Fingerprint>>,
     somebody: Notify,
-    came: Notify,
+    /// Topics that lack copies by name may get them.
+    lacking: Notify,
     repairs: Mutex<Repairs<TopicId>>,
 }
 
@@ -31,7 +32,7 @@ impl Copies {
         Copies {
             changed: Mutex::default(),
             somebody: Notify::new(),
-            came: Notify::new(),
+            lacking: Notify::new(),
             repairs: Mutex::new(Repairs::new(repair_after, limits::REPAIRS_AT_ONCE)),
         }
     }
@@ -39,7 +40,12 @@ impl Copies {
     /// A peer is live.
     pub(super) fn came(&self, peer: Fingerprint) {
         self.went(peer);
-        self.came.notify_one();
+        self.place();
+    }
+
+    /// Topics that lack copies by name may get them.
+    pub(super) fn place(&self) {
+        self.lacking.notify_one();
     }
 
     /// A peer is away.
@@ -106,7 +112,7 @@ pub(super) async fn keep_copies(index: &Arc<Index>) {
     let copies = &index.hub.copies;
     loop {
         tokio::select! {
-            () = copies.came.notified() => place(index, &mut tick).await,
+            () = copies.lacking.notified() => place(index, &mut tick).await,
             _ = tick.tick() => {
                 let topics = copies.due();
                 if !topics.is_empty() {

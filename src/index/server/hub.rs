@@ -160,6 +160,7 @@ impl Hub {
             }
             Effect::Leaving { peer } => self.directory.write().set_leaving(peer, true),
             Effect::LookAtCopies { topics } => self.copies.look_at(&self.directory, topics),
+            Effect::PlaceCopies => self.copies.place(),
             Effect::RepairLater { topics } => self.copies.put_off(topics),
             Effect::Log(what) => log::happened(&what),
         }

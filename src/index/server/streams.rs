@@ -9,6 +9,7 @@ use crate::index::assign::Next;
 use crate::index::decide::{Answer, Event};
 use crate::transport::{CallError, FrameReceiver, FrameSender, RequestStream};
 use crate::types::{Fingerprint, SessionId};
+use crate::wire::index::copies::CopyReport;
 use crate::wire::index::{
     Assigned, AssignmentsOpened, Heartbeat, HeartbeatAck, Report, ReportAck, ReportsOpened,
     SessionOpen, SessionOpened,
@@ -237,6 +238,13 @@ async fn assign(
     }
 }
 
+/// What a peer says of topics of which it keeps a copy: meanwhile it may have been released.
+fn of_copies(index: &Index, link: &Link, mut known: Vec<CopyReport>) -> Vec<CopyReport> {
+    let directory = index.directory.read();
+    known.retain(|report| directory.keeps_copy(link.peer, report.topic));
+    known
+}
+
 /// Passes the host's word on: to creators that wait, and to the decider.
 async fn acknowledged(index: &Index, link: &Link, frame: &Frame) -> Result<(), Stop> {
     let assigned: Assigned = frame.decode()?;
@@ -244,7 +252,9 @@ async fn acknowledged(index: &Index, link: &Link, frame: &Frame) -> Result<(), S
     index
         .hub
         .settle(done.accepted.into_iter().map(|topic| (topic, None)));
-    index.hub.known(link.peer, &done.known);
+    index
+        .hub
+        .known(link.peer, &of_copies(index, link, done.known));
     if !done.erased.is_empty() {
         let event = Event::Erased {
             host: link.peer,

@@ -5,10 +5,10 @@
 //!       ─► host: target has all I have ─► TakenOver: host = target, grant + 1 ─► Released
 //! ```
 //!
-//! Nothing is lost when any step never comes: until TakenOver the host hosts, and [`super::stand`] opens
-//! the topic again if the target dies.
+//! Nothing is lost when any step never comes: until TakenOver the host hosts, and the topic opens again
+//! if the target dies ([`super::stand`]) or leaves the in-sync set.
 
-use super::changed;
+use super::{changed, phase_with};
 use crate::replication::configuration::{Configuration, Phase};
 use crate::replication::members::PeerNo;
 use crate::types::Epoch;
@@ -76,6 +76,7 @@ pub fn release(record: &Configuration, peer: PeerNo) -> Option<Configuration> {
         changed(Configuration {
             in_sync,
             replicas: record.replicas.without(peer),
+            phase: phase_with(record.phase, in_sync),
             ..*record
         })
     })
@@ -100,6 +101,58 @@ mod tests {
             Step::Change(record) => record,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A hosts, B is to take over, C is a member too.
+    fn handing_over() -> Configuration {
+        let all = [A, B, PeerNo(3)].into_iter().collect();
+        Configuration {
+            in_sync: all,
+            replicas: all,
+            phase: Phase::HandingOver { to: B },
+            ..Configuration::created(A)
+        }
+    }
+
+    #[test]
+    fn a_target_that_leaves_the_set_opens_the_topic_again() {
+        use crate::replication::configuration::AlterInSync;
+        use crate::replication::manager::{Standing, alter, drop_copy, stand};
+        use crate::replication::rules::Rules;
+
+        let handing = handing_over();
+        let without = |peer| {
+            let proposal = AlterInSync {
+                from: A,
+                epoch: epoch(1),
+                version: handing.version,
+                members: handing.in_sync.without(peer),
+                incarnations: [0; crate::replication::members::COPIES],
+            };
+            alter(&handing, &proposal, |_| 3, Rules::ALL).unwrap()
+        };
+        assert_eq!(without(B).phase, Phase::Serving);
+        assert_eq!(next_step(&without(B), B), Step::Wait, "to be in sync again");
+        assert_eq!(without(PeerNo(3)).phase, handing.phase);
+        let dropped = |peer| drop_copy(&handing, peer).unwrap().phase;
+        assert_eq!(dropped(B), Phase::Serving);
+        assert_eq!(dropped(PeerNo(3)), handing.phase);
+        let released = |peer| release(&handing, peer).unwrap().phase;
+        assert_eq!(released(B), Phase::Serving);
+        assert_eq!(released(PeerNo(3)), handing.phase);
+
+        // As an index of before may have stored it.
+        let stuck = Configuration {
+            in_sync: handing.in_sync.without(B),
+            ..handing
+        };
+        let live = |_| Standing {
+            live: true,
+            load: 0,
+        };
+        let stands = stand(&stuck, live, Rules::ALL).unwrap();
+        assert_eq!(stands.phase, Phase::Serving);
+        assert_eq!(stand(&handing, live, Rules::ALL), None);
     }
 
     #[test]

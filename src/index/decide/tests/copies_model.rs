@@ -294,6 +294,16 @@ proptest! {
             for event in events(&directory, op, at as u8 + 1) {
                 let mut overlay = Overlay::default();
                 let decision = decide(&directory, &mut overlay, &event, NOW);
+                let chosen = matches!(
+                    op,
+                    Op::Place | Op::Repair | Op::Set { .. } | Op::Move { .. } | Op::HandOver { .. }
+                );
+                let forgets = |change: &Change| matches!(change, Change::DeleteErasure { .. });
+                prop_assert!(
+                    !chosen || !decision.changes.iter().any(forgets),
+                    "who has yet to erase a copy gets a new one: {:?}",
+                    decision.changes
+                );
                 store.commit(&overlay.expected(), &decision.changes).unwrap();
                 decision.changes.iter().for_each(|change| directory.apply(change));
                 decision.effects.iter().for_each(|effect| happen(&mut directory, effect));
