@@ -76,7 +76,7 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{FatalError, OpenError, ReadError};
 #[doc(hidden)]
 pub use fuzz::fuzz_recover;
-pub use options::{Hooks, OnCommit, OnFatal, Options};
+pub use options::{Committed, Hooks, OnCommit, OnFatal, Options};
 pub use report::{DamageReport, RecoveryReport};
 pub use slice::{CachedRead, Slice, TopicCopy, TopicStat};
 pub use stats::JournalStats;

@@ -271,6 +271,11 @@ pub const COPIES: usize = 7;
 /// How long a replica may trail its host before the host asks for a set without it (`replica_lag_ms`):
 /// some hundred round trips of a network and tens of syncs, yet short enough to wait for.
 pub const REPLICA_LAG: Duration = Duration::from_millis(1_000);
+/// Answers to a replica's joins that wait to be sent on its stream; with more, it is not read from.
+pub const REPLICA_ANSWERS_WAITING: usize = 4_096;
+/// After how long an assignment that the journal did not take is tried again: a full disk may have room
+/// by then, and a million topics that do not fit must not keep the journal busy.
+pub const ROLE_AGAIN: Duration = Duration::from_secs(5);
 /// How long a copy may be away before another peer makes up for it (`repair_after_s`): longer than a
 /// restart or an upgrade takes, for copying costs more than waiting.
 pub const REPAIR_AFTER: Duration = Duration::from_secs(300);

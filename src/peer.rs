@@ -182,6 +182,10 @@ impl Parts {
                 let replication = Arc::clone(&replication);
                 Box::new(move |ends| replication.synced(ends))
             },
+            committed: {
+                let replication = Arc::clone(&replication);
+                Box::new(move |topic| replication.committed(*topic))
+            },
             // The journal fails once; a full channel already holds the reason.
             on_fatal: Box::new(move |error| drop(failed.try_send(error.clone()))),
         };

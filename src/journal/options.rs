@@ -60,7 +60,10 @@ pub type OnCommit = Box<dyn Fn(&[(TopicId, Offset)]) + Send + Sync>;
 /// See [`Hooks::on_fatal`].
 pub type OnFatal = Box<dyn Fn(&FatalError) + Send + Sync>;
 
-/// Whom the journal tells.
+/// See [`Hooks::committed`].
+pub type Committed = Box<dyn Fn(&TopicId) -> Offset + Send + Sync>;
+
+/// Whom the journal tells, and asks.
 pub struct Hooks {
     /// Called on the writer's thread once after each synced group with the topics whose start or end moved,
     /// each once, with its end now. Must be quick.
@@ -68,14 +71,19 @@ pub struct Hooks {
     /// Called once when a write or sync failed. The journal is stopped for good; the process should
     /// exit.
     pub on_fatal: OnFatal,
+    /// Below which offset a hosted topic that others have copies of is committed: retention drops nothing
+    /// from there on, for a copy that still needs it could not be brought up to date. Asked on the
+    /// writer's thread when such a topic is over its bounds; must be quick and must not call the journal.
+    pub committed: Committed,
 }
 
 impl Default for Hooks {
-    /// Nobody is told.
+    /// Nobody is told, and all is committed.
     fn default() -> Self {
         Hooks {
             on_commit: Box::new(|_| {}),
             on_fatal: Box::new(|_| {}),
+            committed: Box::new(|_| Offset(u64::MAX)),
         }
     }
 }

@@ -126,6 +126,14 @@ impl Topic {
         }
     }
 
+    /// Up to where retention may drop messages.
+    fn committed(&self, id: &TopicId, committed: impl Fn(&TopicId) -> Offset) -> Offset {
+        match self.shared {
+            true => committed(id),
+            false => Offset(u64::MAX),
+        }
+    }
+
     /// The highest epoch known, this peer's own included: `incarnation` is the highest that it had.
     pub(super) fn known(&self, incarnation: Incarnation) -> Epoch {
         let own = Epoch {
@@ -446,17 +454,30 @@ impl Table {
 
     /// Where the topic's retained size would have its start, if that lies above the present one.
     /// Worth asking after each append.
-    pub fn size_trim(&self, id: &TopicId) -> Option<Record> {
+    /// `committed`: see [`super::Hooks::committed`].
+    pub fn size_trim(
+        &self,
+        id: &TopicId,
+        committed: impl Fn(&TopicId) -> Offset,
+    ) -> Option<Record> {
         // A copy begins where its host's log does.
         let topic = self.topics.get(id).filter(|topic| topic.hosts)?;
         let limit = topic.settings.as_ref()?.retain_bytes?;
-        let start = topic.traffic.as_ref()?.size_start(limit)?;
+        let traffic = topic.traffic.as_ref()?;
+        let start = traffic.size_start(limit)?;
+        let start = traffic.trimmable(start, topic.committed(id, committed))?;
         Some(Record::Trim(*id, start))
     }
 
     /// Trims of topics with messages past their age, at most [`limits::TRIMS_PER_GROUP`].
-    pub fn age_trims(&mut self, wall: UnixMicros) -> Vec<Record> {
+    /// `committed`: see [`super::Hooks::committed`].
+    pub fn age_trims(
+        &mut self,
+        wall: UnixMicros,
+        committed: impl Fn(&TopicId) -> Offset,
+    ) -> Vec<Record> {
         let mut trims = Vec::new();
+        let mut waiting = Vec::new();
         while trims.len() < limits::TRIMS_PER_GROUP {
             match self.expiries.peek() {
                 Some(Reverse((due, _))) if *due < wall.0 => {}
@@ -472,12 +493,17 @@ impl Table {
             let Some(traffic) = topic.traffic.as_ref() else {
                 continue;
             };
-            if let Some(start) = traffic.age_start(&topic.settings(), wall) {
-                trims.push(Record::Trim(id, start));
-            } else {
+            let Some(start) = traffic.age_start(&topic.settings(), wall) else {
                 self.note_expiry(&id);
+                continue;
+            };
+            match traffic.trimmable(start, topic.committed(&id, &committed)) {
+                Some(start) => trims.push(Record::Trim(id, start)),
+                // Due, but others do not have it yet: at the next look.
+                None => waiting.push(id),
             }
         }
+        waiting.iter().for_each(|id| self.note_expiry(id));
         trims
     }
 

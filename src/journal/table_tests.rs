@@ -293,6 +293,40 @@ fn retained(bytes: Option<u64>, age_ms: Option<u64>) -> Table {
     table
 }
 
+/// All is committed.
+fn all(_: &TopicId) -> Offset {
+    Offset(u64::MAX)
+}
+
+#[test]
+fn what_other_copies_may_still_need_is_not_trimmed() {
+    let at = |ms: i64| UnixMicros(NOW.0 + ms * 1_000);
+    for (bytes, age) in [(Some(1), None), (None, Some(1_000))] {
+        let mut table = retained(bytes, age);
+        for i in 0..4 {
+            step_at(&mut table, &append(0, 0, i, &[b"a"]), at(500 * i as i64));
+        }
+        let trims = |table: &mut Table, committed: Offset| match age {
+            None => table
+                .size_trim(&topic(0), |_| committed)
+                .into_iter()
+                .collect(),
+            Some(_) => table.age_trims(at(9_000), |_| committed),
+        };
+        let shared = true;
+        let topic = topic(0);
+        step(&mut table, &Command::Share { topic, shared });
+        assert_eq!(trims(&mut table, Offset(1)), []);
+        assert_eq!(
+            trims(&mut table, Offset(1)),
+            [],
+            "asked again, and again at once"
+        );
+        let trim = Record::Trim(topic, Offset(3));
+        assert_eq!(trims(&mut table, Offset(3)), [trim]);
+    }
+}
+
 #[test]
 fn size_retention_keeps_at_most_the_limit_and_the_newest_batch() {
     let size = match append(0, 0, 0, &[&[0; 900]]) {
@@ -302,7 +336,7 @@ fn size_retention_keeps_at_most_the_limit_and_the_newest_batch() {
     let mut table = retained(Some(10 * size), None);
     for i in 0..100 {
         step(&mut table, &append(0, 0, i, &[&[0; 900]]));
-        let trim = table.size_trim(&topic(0));
+        let trim = table.size_trim(&topic(0), all);
         if i < 10 {
             assert_eq!(trim, None);
         } else {
@@ -315,7 +349,7 @@ fn size_retention_keeps_at_most_the_limit_and_the_newest_batch() {
     let large = append(0, 0, 100, &[&[0; 20_000]]);
     step(&mut table, &large);
     assert_eq!(
-        table.size_trim(&topic(0)),
+        table.size_trim(&topic(0), all),
         Some(Record::Trim(topic(0), Offset(101))),
         "the newest stays though it alone is over the limit"
     );
@@ -328,23 +362,23 @@ fn age_retention_may_empty_a_topic() {
     for i in 0..4 {
         step_at(&mut table, &append(0, 0, i, &[b"a"]), at(500 * i as i64));
     }
-    assert_eq!(table.age_trims(at(1_000)), []);
+    assert_eq!(table.age_trims(at(1_000), all), []);
     let trim = Record::Trim(topic(0), Offset(2));
-    assert_eq!(table.age_trims(at(1_001)), std::slice::from_ref(&trim));
+    assert_eq!(table.age_trims(at(1_001), all), std::slice::from_ref(&trim));
     table.apply(&trim);
     table.after_trim(&topic(0));
-    assert_eq!(table.age_trims(at(1_001)), []);
+    assert_eq!(table.age_trims(at(1_001), all), []);
     let trim = Record::Trim(topic(0), Offset(5));
-    assert_eq!(table.age_trims(at(9_000)), std::slice::from_ref(&trim));
+    assert_eq!(table.age_trims(at(9_000), all), std::slice::from_ref(&trim));
     assert_eq!(table.apply(&trim), 0);
     table.after_trim(&topic(0));
-    assert_eq!(table.age_trims(at(9_000)), []);
+    assert_eq!(table.age_trims(at(9_000), all), []);
     assert_eq!(
         step_at(&mut table, &append(0, 0, 4, &[b"a"]), at(9_000)),
         appended(5, 1, false)
     );
     assert_eq!(
-        table.age_trims(at(11_000)),
+        table.age_trims(at(11_000), all),
         [Record::Trim(topic(0), Offset(6))]
     );
 }

@@ -226,6 +226,17 @@ impl Traffic {
         (gone > 0).then(|| self.marks.get(gone).map_or(self.end, |mark| mark.base))
     }
 
+    /// The last mark's beginning, or the end, that is neither above `start` nor above `committed`;
+    /// `None`: nothing lies below it.
+    pub(super) fn trimmable(&self, start: Offset, committed: Offset) -> Option<Offset> {
+        if start <= committed {
+            return Some(start);
+        }
+        let marks = self.marks.iter().map(|mark| mark.base);
+        let last = marks.take_while(|base| *base <= committed).last();
+        last.filter(|last| self.marks.front().is_some_and(|front| front.base < *last))
+    }
+
     /// When the front mark is past its age.
     pub(super) fn expiry(&self, settings: &TopicSettings) -> Option<i64> {
         let age = age_micros(settings)?;

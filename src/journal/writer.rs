@@ -274,7 +274,7 @@ impl Writer {
         };
         if let Command::Append { topic, .. } | Command::Host(HostedTopic { id: topic, .. }) =
             command
-            && let Some(trim) = table.size_trim(topic)
+            && let Some(trim) = table.size_trim(topic, &self.hooks.committed)
         {
             self.take(table, group, trim, None);
         }
@@ -382,7 +382,11 @@ impl Writer {
             return Ok(());
         }
         self.aged_at = now;
-        let trims = self.shared.table.lock().age_trims(clock::wall_now());
+        let trims = self
+            .shared
+            .table
+            .lock()
+            .age_trims(clock::wall_now(), &self.hooks.committed);
         match trims.is_empty() {
             true => Ok(()),
             false => self.commit_records(trims),

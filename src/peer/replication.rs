@@ -131,7 +131,10 @@ impl Replication {
             Some(Gate::Open) => Ok(()),
             Some(Gate::Paused) => Err(ErrorReply::new(
                 ErrorCode::NotReady,
-                format!("topic {topic} is being handed over to another host; try again"),
+                format!(
+                    "topic {topic} is being handed over to another host, or this peer waits for the index \
+                     to tell whether it still hosts it; try again"
+                ),
             )),
             Some(Gate::TooFew { in_sync, least }) => Err(ErrorReply::new(
                 ErrorCode::NotEnoughInSync,
@@ -201,6 +204,17 @@ impl Replication {
                 ),
             )
         })
+    }
+
+    /// Below which offset a topic that others have copies of is committed; nothing is known to be before
+    /// this process has the role.
+    pub(super) fn committed(&self, topic: TopicId) -> Offset {
+        let roles = self.roles.read();
+        if roles.alone.contains(&topic) {
+            return Offset(u64::MAX);
+        }
+        let hosted = roles.copied.get(&topic);
+        hosted.map_or(Offset::FIRST, |hosted| hosted.watermark())
     }
 
     /// The topic as readers may see it.

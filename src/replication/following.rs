@@ -130,7 +130,8 @@ impl Following {
         if self.topics.get(&id).is_some_and(|f| f.grant > grant) {
             return vec![];
         }
-        let topic = match self.unfollow(id) {
+        let (topic, mut out) = self.unfollow(id);
+        let topic = match topic {
             Some(topic) => topic,
             None => {
                 let (log, known, watermark) = log();
@@ -145,21 +146,27 @@ impl Following {
         };
         self.topics.insert(id, followed);
         self.by_host.entry(host).or_default().insert(id);
-        let mut out = Vec::new();
         if self.streams.contains_key(&host) {
             self.open(id, &mut out);
         }
         out
     }
 
-    /// Replicates it no more, for this peer hosts it or it is gone; answers it as it was.
-    pub fn unfollow(&mut self, id: TopicId) -> Option<ReplicaTopic> {
-        let mut followed = self.topics.remove(&id)?;
-        self.close_slot(&mut followed);
+    /// Replicates it no more, for this peer hosts it or it is gone; answers it as it was, and what its
+    /// host is told.
+    pub fn unfollow(&mut self, id: TopicId) -> (Option<ReplicaTopic>, Vec<FollowingEffect>) {
+        let Some(mut followed) = self.topics.remove(&id) else {
+            return (None, vec![]);
+        };
+        let slot = self.close_slot(&mut followed);
         if let Some(topics) = self.by_host.get_mut(&followed.host) {
             topics.remove(&id);
         }
-        Some(followed.topic)
+        let leave = slot.map(|slot| {
+            let frame = Up::Leave(slot, followed.topic.known());
+            FollowingEffect::Send(followed.host, frame)
+        });
+        (Some(followed.topic), leave.into_iter().collect())
     }
 
     /// There is a stream to this host.
@@ -395,12 +402,13 @@ impl Following {
         Some(slot)
     }
 
-    fn close_slot(&mut self, followed: &mut Followed) {
-        let stream = self.streams.get_mut(&followed.host);
-        if let Some((slot, stream)) = followed.slot.take().zip(stream) {
-            stream.slots.remove(&slot);
-            stream.acks.retain(|waiting| waiting != slot);
-        }
+    /// Answers the slot on which the host still serves it.
+    fn close_slot(&mut self, followed: &mut Followed) -> Option<SlotNo> {
         followed.topic.handle(self.rules, ReplicaEvent::Closed);
+        let slot = followed.slot.take()?;
+        let stream = self.streams.get_mut(&followed.host)?;
+        stream.slots.remove(&slot);
+        stream.acks.retain(|waiting| waiting != slot);
+        Some(slot)
     }
 }

@@ -73,6 +73,8 @@ pub struct HostTopic {
     replicas: Members,
     min_in_sync: u8,
     role: Role,
+    /// A replica knows a higher epoch: nothing is taken or acknowledged until the index has said who hosts.
+    doubted: bool,
     /// A proposal is on its way.
     asking: bool,
     /// The outcome of an earlier proposal under this version is not known.
@@ -120,6 +122,7 @@ impl HostTopic {
             replicas: record.replicas,
             min_in_sync,
             role: Role::Serving,
+            doubted: false,
             asking: false,
             unknown: false,
             pending: None,
@@ -165,7 +168,9 @@ impl HostTopic {
 
     /// Whether appends may come in: it hosts, is not handing over, and enough copies are in sync.
     pub fn takes_appends(&self) -> bool {
-        self.role == Role::Serving && self.in_sync.len() >= usize::from(self.min_in_sync)
+        self.role == Role::Serving
+            && !self.doubted
+            && self.in_sync.len() >= usize::from(self.min_in_sync)
     }
 
     /// Whether it waits for what the index holds, and takes that only.
@@ -203,7 +208,7 @@ impl HostTopic {
             HostEvent::Gone(peer) => self.on_gone(peer, now),
             HostEvent::Altered(answer) => self.on_altered(context, answer, &mut effects),
             HostEvent::Record(record) => self.learn(context, &record, &mut effects),
-            HostEvent::Fenced(epoch) if epoch > self.epoch => self.step_down(&mut effects),
+            HostEvent::Fenced(epoch) if epoch > self.epoch => self.doubt(&mut effects),
             HostEvent::MinInSync(least) => self.min_in_sync = least,
             HostEvent::Wake => self.wake_at = None,
             HostEvent::Fenced(_) => {}
@@ -227,10 +232,12 @@ impl HostTopic {
         join: Join,
         effects: &mut Vec<HostEffect>,
     ) {
-        if join.known > self.epoch {
-            self.step_down(effects);
+        // Who is no replica has no say.
+        let is_replica = self.replicas.contains(peer);
+        if is_replica && join.known > self.epoch {
+            self.doubt(effects);
         }
-        if self.is_deposed() || !self.replicas.contains(peer) {
+        if self.is_deposed() || !is_replica || join.known > self.epoch {
             effects.push(HostEffect::Refuse(peer));
             return;
         }
@@ -294,6 +301,10 @@ impl HostTopic {
         effects: &mut Vec<HostEffect>,
     ) {
         self.asking = false;
+        if self.doubted && answer != Altered::Unknown {
+            self.doubted = false;
+            effects.push(HostEffect::Pause(self.role != Role::Serving));
+        }
         match answer {
             Altered::Applied(record) => self.learn(context, &record, effects),
             Altered::Refused(record, why) => {
@@ -374,6 +385,17 @@ impl HostTopic {
         }
     }
 
+    /// A replica's word does not end the role, for it may be wrong, and then the topic would have no host.
+    /// But while it may be right, this peer acknowledges nothing. The set that holds is proposed
+    /// again: the index applies it, or tells that another peer hosts.
+    fn doubt(&mut self, effects: &mut Vec<HostEffect>) {
+        if !self.is_deposed() && !self.doubted {
+            self.doubted = true;
+            self.unknown = true;
+            effects.push(HostEffect::Pause(true));
+        }
+    }
+
     fn follower(&mut self, peer: PeerNo) -> &mut Follower {
         let known = self.followers.iter().position(|f| f.peer == peer);
         let at = known.unwrap_or_else(|| {
@@ -443,7 +465,7 @@ impl HostTopic {
     }
 
     fn advance(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
-        if self.in_sync.len() < usize::from(self.min_in_sync) {
+        if self.doubted || self.in_sync.len() < usize::from(self.min_in_sync) {
             return;
         }
         let required = self.required(context);

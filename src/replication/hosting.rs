@@ -205,6 +205,7 @@ impl Hosting {
             }
             Up::Leave(slot, known) => {
                 if let Some(id) = self.forget_slot(peer, slot) {
+                    out.push(HostingEffect::Send(peer, Down::Ended(slot)));
                     self.step(id, None, HostEvent::Gone(peer), now, &mut out);
                     self.step(id, None, HostEvent::Fenced(known), now, &mut out);
                 }
@@ -251,6 +252,7 @@ impl Hosting {
         // Asking again, on the same or another slot, takes the place of the first.
         if let Some(old) = stream.by_topic.insert(id, slot) {
             stream.slots.remove(&old);
+            out.push(HostingEffect::Send(peer, Down::Ended(old)));
         }
         let opened = Slot {
             topic: id,

@@ -118,6 +118,8 @@ enum Phase {
 pub struct ReplicaTopic {
     log: TopicLog,
     known: Epoch,
+    /// The host's, as the index has told it last.
+    grant: u32,
     high_watermark: Offset,
     positions: u64,
     phase: Phase,
@@ -131,6 +133,7 @@ impl ReplicaTopic {
             high_watermark: high_watermark.clamp(log.start(), log.end()),
             log,
             known: known.max(last),
+            grant: 0,
             positions: 0,
             phase: Phase::Idle,
         }
@@ -194,6 +197,7 @@ impl ReplicaTopic {
     }
 
     fn on_open(&mut self, rules: Rules, grant: u32) -> Vec<ReplicaEffect> {
+        self.grant = grant;
         if self.phase == Phase::Leaving {
             return vec![];
         }
@@ -219,7 +223,9 @@ impl ReplicaTopic {
         }
         let mut effects = Vec::new();
         if rules.keeps(Rule::RefuseLowerEpochs) {
-            if answer.epoch < self.known {
+            // A grant that the index has not named, nobody has: were it made known, every host that
+            // the index does name would be refused for it.
+            if answer.epoch < self.known || answer.epoch.grant > self.grant {
                 self.phase = Phase::Idle;
                 return vec![ReplicaEffect::Refuse(self.known)];
             }

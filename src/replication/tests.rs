@@ -185,6 +185,56 @@ fn a_hand_over_pauses_and_says_when_the_target_is_level() {
     assert_eq!(give(&mut topic, acked(3), ms(9_000)), []);
 }
 
+fn join_knowing(topic: &mut HostTopic, peer: PeerNo, known: Epoch) -> Vec<HostEffect> {
+    let (last, end) = (None, Offset::FIRST);
+    let join = Join { known, last, end };
+    give(topic, HostEvent::Join(peer, 3, join), START)
+}
+
+#[test]
+fn who_is_no_replica_has_no_say() {
+    let mut topic = host(&[A], 1);
+    let effects = join_knowing(&mut topic, PeerNo(7), epoch(u32::MAX));
+    assert_eq!(effects, [HostEffect::Refuse(PeerNo(7))]);
+    assert!(topic.takes_appends());
+}
+
+#[test]
+fn a_replicas_word_of_a_higher_epoch_holds_all_back_until_the_index_has_spoken() {
+    let mut topic = host(&[A], 1);
+    let effects = join_knowing(&mut topic, B, epoch(u32::MAX));
+    assert_eq!(
+        effects[..2],
+        [HostEffect::Pause(true), HostEffect::Refuse(B)]
+    );
+    let proposal = proposed(&effects).expect("the index is asked");
+    assert_eq!((proposal.members, proposal.version), (Members::one(A), 1));
+    assert!(!topic.takes_appends() && !topic.is_deposed());
+    assert_eq!(watermark(&give(&mut topic, synced(3), START)), None);
+    // Whatever becomes of the question, it is asked until it is answered.
+    let unknown = HostEvent::Altered(Altered::Unknown);
+    assert!(proposed(&give(&mut topic, unknown, START)).is_some());
+    let mut other = topic.clone();
+    let applied = Configuration {
+        version: 2,
+        ..record(&[A])
+    };
+    let applied = HostEvent::Altered(Altered::Applied(applied));
+    let effects = give(&mut topic, applied, START);
+    assert!(effects.contains(&HostEffect::Pause(false)));
+    assert_eq!(watermark(&effects), Some(3));
+    assert!(topic.takes_appends());
+    let moved = Configuration {
+        host: B,
+        grant: 2,
+        version: 3,
+        ..record(&[A, B])
+    };
+    let refused = Altered::Refused(moved, Refusal::StaleEpoch);
+    let effects = give(&mut other, HostEvent::Altered(refused), START);
+    assert!(effects.contains(&HostEffect::StepDown));
+}
+
 #[test]
 fn a_grant_that_an_index_from_a_backup_gives_again_deposes() {
     for version in [1, 7] {
@@ -263,6 +313,20 @@ fn a_lower_epoch_is_refused() {
 }
 
 #[test]
+fn a_grant_that_the_index_has_not_named_is_not_made_known() {
+    let mut topic = replica(&[(2, 4)]);
+    open(&mut topic, 2);
+    let poison = answer(u32::MAX, Some((epoch(2), Offset(4))));
+    let refuses = [ReplicaEffect::Refuse(epoch(2))];
+    assert_eq!(topic.handle(Rules::ALL, poison), refuses);
+    assert_eq!(topic.known(), epoch(2));
+    open(&mut topic, 2);
+    let sound = answer(2, Some((epoch(2), Offset(4))));
+    topic.handle(Rules::ALL, sound);
+    assert_eq!(topic.following(), Some(epoch(2)));
+}
+
+#[test]
 fn what_is_committed_is_not_cut_but_the_copy_leaves() {
     let mut topic = replica(&[(1, 5)]);
     open(&mut topic, 1);
@@ -337,6 +401,35 @@ fn talk(
         up.extend(following.synced(following.written()));
     }
     out
+}
+
+#[test]
+fn a_slot_that_is_given_up_is_served_no_more() {
+    let mut hosting = Hosting::new(context());
+    let mut following = Following::new(Rules::ALL);
+    let (log, first) = (TopicLog::default(), Offset::FIRST);
+    hosting.begin(id(1), epoch(1), log, first, &record(&[A]), 1, START);
+    hosting.opened(B, 3, START);
+    following.opened(A);
+    let log = || (TopicLog::default(), Epoch::default(), first);
+    let joins = following.follow(id(1), A, 1, log);
+    talk(&mut hosting, &mut following, joins);
+    let slot = following.slot_of(id(1)).unwrap();
+    let ended = |effects: &[HostingEffect], slot| {
+        effects.contains(&HostingEffect::Send(B, Down::Ended(slot)))
+    };
+    let (known, last, end) = (epoch(1), None, first);
+    let again = Up::Join(slot + 1, id(1), Join { known, last, end });
+    assert!(
+        ended(&hosting.frame(B, again, START), slot),
+        "another is in its place"
+    );
+    let effects = hosting.frame(B, Up::Leave(slot + 1, epoch(1)), START);
+    assert!(ended(&effects, slot + 1));
+    let (topic, told) = following.unfollow(id(1));
+    assert!(topic.is_some());
+    let leave = Up::Leave(slot, epoch(1));
+    assert_eq!(told, [FollowingEffect::Send(A, leave)]);
 }
 
 #[test]

@@ -297,8 +297,9 @@ impl Peer {
                 if !may_host(copy.known, copy.own_grant, epoch) {
                     return;
                 }
-                let watermark = self.following.unfollow(id(topic));
-                let watermark = watermark.map_or(Offset::FIRST, |t| t.high_watermark());
+                let (followed, effects) = self.following.unfollow(id(topic));
+                self.do_following(clock, effects, None);
+                let watermark = followed.map_or(Offset::FIRST, |t| t.high_watermark());
                 self.becoming.insert(topic, (record, epoch, watermark));
                 self.write(clock, 0, topic, Rec::Host(epoch));
             }

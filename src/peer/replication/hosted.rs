@@ -56,7 +56,7 @@ impl Settled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::peer) enum Gate {
     Open,
-    /// It is being handed over, or waits for what the index holds.
+    /// It is being handed over, waits for what the index holds, or may be another peer's by now.
     Paused,
     /// Too few copies are in sync.
     TooFew {
@@ -121,6 +121,11 @@ impl Hosted {
     pub(in crate::peer) fn visible(&self) -> Option<Offset> {
         let watermark = Offset(self.watermark.load(Ordering::Acquire));
         (watermark >= self.began).then_some(watermark)
+    }
+
+    /// Everything below is committed.
+    pub(super) fn watermark(&self) -> Offset {
+        Offset(self.watermark.load(Ordering::Acquire))
     }
 
     pub(super) fn gate(&self) -> Gate {

@@ -71,8 +71,9 @@ impl Replication {
 
     /// Hosts the topic with others, from now on. The role must be durable in the journal.
     ///
-    /// `beginning` is called under the machine's lock: what the journal syncs after it has looked is
-    /// told to the machine.
+    /// `beginning` is called under the locks of the machine and of the roles: what the journal syncs after
+    /// it has looked finds the topic with others, waits for the machine, and is told to it. What was
+    /// answered as the only copy's before is in the log that it sees.
     pub(in crate::peer) fn begin(&self, topic: TopicId, beginning: impl FnOnce() -> Beginning) {
         let machine = &mut *self.machine.lock();
         // Where it was the only copy, nobody waits, and readers go on.
@@ -85,15 +86,16 @@ impl Replication {
             known_watermark,
             record,
             min_in_sync,
-        } = beginning();
-        let began = log.end();
-        let watermark = known_watermark.clamp(log.start(), began);
-        let hosted = Arc::new(Hosted::new(epoch, began, watermark));
-        {
+        } = {
             let mut roles = self.roles.write();
+            let beginning = beginning();
+            let (log, known) = (&beginning.log, beginning.known_watermark);
+            let watermark = known.clamp(log.start(), log.end());
+            let hosted = Hosted::new(beginning.epoch, log.end(), watermark);
             roles.alone.remove(&topic);
-            roles.copied.insert(topic, hosted);
-        }
+            roles.copied.insert(topic, Arc::new(hosted));
+            beginning
+        };
         machine.least.insert(topic, min_in_sync);
         let now = clock::mono_now();
         let effects = machine.hosting.begin(
@@ -407,8 +409,7 @@ impl Replication {
                 HostingEffect::Level(topic, epoch, to) => {
                     self.asks.push(Ask::HandOver(topic, epoch, to));
                 }
-                // Seen at the next look at the machine's state, which `refresh` takes.
-                HostingEffect::Pause(..) => {}
+                HostingEffect::Pause(topic, _) => self.refresh(machine, topic),
                 HostingEffect::StepDown(topic) => {
                     tracing::info!(%topic, "another peer hosts the topic now");
                     due.extend(self.cease(machine, topic));

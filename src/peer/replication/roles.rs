@@ -8,6 +8,8 @@
 //! Order, for each topic: it is followed no more; what it is now is written after all its earlier
 //! entries; when that is durable, the role begins.
 
+mod again;
+
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -17,6 +19,7 @@ use super::asking::Ask;
 use super::following::Copying;
 use super::hosting::Beginning;
 use super::{Replication, records};
+use crate::clock;
 use crate::journal::{Command, Done, HostedTopic, Journal, KeptTopic, Outcome, Refusal};
 use crate::limits;
 use crate::peer::append::refused;
@@ -24,7 +27,7 @@ use crate::peer::host::{call_error, journal_stopped};
 use crate::replication::configuration::{Configuration, Phase};
 use crate::transport::CallError;
 use crate::types::{
-    Epoch, Fingerprint, Incarnation, Offset, TopicId, TopicName, TopicSettings, Version,
+    Epoch, Fingerprint, Incarnation, MonoNs, Offset, TopicId, TopicName, TopicSettings, Version,
 };
 use crate::wire::index::Assignment;
 use crate::wire::index::copies::{Copies, CopiesPhase, CopyReport};
@@ -71,6 +74,9 @@ pub(in crate::peer) struct Roles {
     incarnation: Incarnation,
     /// The version of the last record heard, of topics with other copies.
     heard: HashMap<TopicId, Version>,
+    /// Assignments that the journal did not take, to be tried again.
+    again: HashMap<TopicId, Assignment>,
+    again_at: Option<MonoNs>,
 }
 
 /// What is to be done when the journal has answered.
@@ -118,12 +124,29 @@ impl Roles {
             copying,
             incarnation: 0,
             heard: HashMap::new(),
+            again: HashMap::new(),
+            again_at: None,
         }
     }
 
     /// Takes frames until dropped.
     pub(in crate::peer) async fn run(mut self, mut frames: mpsc::Receiver<Frame>) {
-        while let Some(frame) = frames.recv().await {
+        loop {
+            let frame = match self.again_at {
+                None => Ok(frames.recv().await),
+                Some(due) => {
+                    let pause = due.since(clock::mono_now());
+                    tokio::time::timeout(pause, frames.recv()).await
+                }
+            };
+            let frame = match frame {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(_) => {
+                    self.try_again().await;
+                    continue;
+                }
+            };
             self.reincarnate(frame.incarnation);
             let mut taken = self.take(frame.assignments).await;
             if let (Ok(taken), Some(tell)) = (&mut taken, frame.tell) {
@@ -144,18 +167,21 @@ impl Roles {
             if self.incarnation != 0 {
                 self.replication.end_all();
                 self.copying.reincarnated();
+                self.again.clear();
             }
             self.incarnation = incarnation;
         }
     }
 
     /// Writes all assignments of a frame in as few groups as the journal makes of them.
-    async fn take(&mut self, assignments: Vec<Assignment>) -> Result<Taken, CallError> {
+    pub(super) async fn take(&mut self, assignments: Vec<Assignment>) -> Result<Taken, CallError> {
         let mut taken = Taken::default();
         let mut steps = Vec::with_capacity(assignments.len());
         let mut named = HashSet::new();
-        for assignment in assignments {
-            let topic = topic_of(&assignment);
+        for assignment in &assignments {
+            let topic = topic_of(assignment);
+            // The newer word counts.
+            self.again.remove(&topic);
             // What is to be done depends on what was done before.
             if !named.insert(topic) {
                 self.finish(std::mem::take(&mut steps), &mut taken).await?;
@@ -167,26 +193,28 @@ impl Roles {
             }
         }
         self.finish(steps, &mut taken).await?;
+        self.keep_refused(assignments, &taken);
         Ok(taken)
     }
 
     async fn begin(
         &mut self,
-        assignment: Assignment,
+        assignment: &Assignment,
         taken: &mut Taken,
     ) -> Result<Option<Step>, CallError> {
         match assignment {
-            Assignment::Erase { topic } => self.erase(topic).await.map(Some),
+            Assignment::Erase { topic } => self.erase(*topic).await.map(Some),
             Assignment::Host {
                 topic,
                 name,
                 settings,
                 copies,
             } => {
-                let Some(record) = self.sound(topic, &name, &copies, taken) else {
+                let Some(record) = self.sound(*topic, name, copies, taken) else {
                     return Ok(None);
                 };
-                self.host(topic, name, settings, &copies, record).await
+                let (name, settings) = (name.clone(), *settings);
+                self.host(*topic, name, settings, copies, record).await
             }
             Assignment::Replicate {
                 topic,
@@ -194,10 +222,12 @@ impl Roles {
                 settings,
                 copies,
             } => {
-                let Some(record) = self.sound(topic, &name, &copies, taken) else {
+                let Some(record) = self.sound(*topic, name, copies, taken) else {
                     return Ok(None);
                 };
-                self.replicate(topic, name, settings, &copies, record).await
+                let (name, settings) = (name.clone(), *settings);
+                let kept = self.replicate(*topic, name, settings, copies, record);
+                kept.await
             }
         }
     }

@@ -80,49 +80,24 @@ impl Drop for Opened<'_> {
 // ---- what comes ----
 
 async fn receive(opened: &Opened<'_>, receiver: &mut FrameReceiver) -> Result<(), CallError> {
-    let mut acked = Acked::default();
-    while let Some(frame) = receiver.next().await? {
+    loop {
+        // A replica that asks and does not read is not heard before it does.
+        opened.stream.has_room().await;
+        let Some(frame) = receiver.next().await? else {
+            return Ok(());
+        };
+        let stream = &opened.stream;
         let up = match frames::read_up(&frame)? {
             FromReplica::Up(up) => {
-                if let Up::Leave(slot, _) = up {
-                    acked.slots.remove(&slot);
+                if let Up::Join(slot, ..) = up {
+                    stream.joined(slot);
                 }
                 up
             }
-            FromReplica::Ends(ends) => acked.ends(ends),
-            FromReplica::Revisions(revisions) => acked.revisions(revisions),
+            FromReplica::Ends(ends) => stream.ends(ends),
+            FromReplica::Revisions(revisions) => stream.revisions(revisions),
         };
-        opened
-            .replication
-            .stream_frame(opened.peer, &opened.stream, up);
-    }
-    Ok(())
-}
-
-/// What each slot has acknowledged last: ends and revisions come in frames of their own.
-#[derive(Default)]
-struct Acked {
-    slots: HashMap<SlotNo, (Option<Offset>, u64)>,
-}
-
-impl Acked {
-    fn ends(&mut self, ends: Vec<(SlotNo, Offset)>) -> Up {
-        let with_revision = |(slot, end)| {
-            let known = self.slots.entry(slot).or_default();
-            known.0 = Some(end);
-            (slot, end, known.1)
-        };
-        Up::Acks(ends.into_iter().map(with_revision).collect())
-    }
-
-    /// A revision before the first end waits for it.
-    fn revisions(&mut self, revisions: Vec<(SlotNo, u64)>) -> Up {
-        let with_end = |(slot, revision)| {
-            let known = self.slots.entry(slot).or_default();
-            known.1 = revision;
-            Some((slot, known.0?, revision))
-        };
-        Up::Acks(revisions.into_iter().filter_map(with_end).collect())
+        opened.replication.stream_frame(opened.peer, stream, up);
     }
 }
 
@@ -350,20 +325,4 @@ pub(in crate::peer) async fn fetch_dedupe(
         sender.send(&table).await?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ends_and_revisions_come_together_again() {
-        let mut acked = Acked::default();
-        assert_eq!(acked.revisions(vec![(1, 4)]), Up::Acks(vec![]));
-        let first = acked.ends(vec![(1, Offset(9)), (2, Offset(1))]);
-        let expected = vec![(1, Offset(9), 4), (2, Offset(1), 0)];
-        assert_eq!(first, Up::Acks(expected));
-        let later = acked.revisions(vec![(2, 1)]);
-        assert_eq!(later, Up::Acks(vec![(2, Offset(1), 1)]));
-    }
 }

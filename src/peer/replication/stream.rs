@@ -1,14 +1,17 @@
-//! What waits to be sent on the stream to one replica. The machines put in, the stream's task takes out.
+//! What waits to be sent on the stream to one replica, and what it has acknowledged. The machines put in,
+//! the stream's task takes out.
 //!
-//! Bounded by what the replica asked for: a slot has at most one watermark and one set of changed
-//! positions waiting, and each join at most one answer.
+//! Bounded by what this peer hosts for the replica: a slot has at most one watermark and one set of changed
+//! positions waiting. Answers wait up to [`limits::REPLICA_ANSWERS_WAITING`]; then the stream is not
+//! read from before they are sent. What is said on a slot that was not joined, or has ended, is not noted.
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::journal::PositionKey;
-use crate::replication::hosting::{Down, SlotNo};
+use crate::limits;
+use crate::replication::hosting::{Down, SlotNo, Up};
 use crate::types::{Offset, TopicId};
 
 /// Positions of a topic that a replica has not been sent, and the revision that it has with them.
@@ -41,6 +44,8 @@ pub(super) struct Outbox {
 struct Inner {
     outbox: Outbox,
     served: HashMap<TopicId, SlotNo>,
+    /// What each slot has acknowledged last: ends and revisions come in frames of their own.
+    acked: HashMap<SlotNo, (Option<Offset>, u64)>,
     /// Another stream of the same replica has taken the place of this one.
     replaced: bool,
 }
@@ -50,9 +55,44 @@ struct Inner {
 pub(super) struct ReplicaStream {
     inner: Mutex<Inner>,
     some: Notify,
+    taken: Notify,
 }
 
 impl ReplicaStream {
+    /// The slot is about to be joined.
+    pub(super) fn joined(&self, slot: SlotNo) {
+        self.inner.lock().acked.entry(slot).or_default();
+    }
+
+    /// Ends that are durable at the replica, with the revisions that are.
+    pub(super) fn ends(&self, ends: Vec<(SlotNo, Offset)>) -> Up {
+        let acked = &mut self.inner.lock().acked;
+        let with_revision = |(slot, end)| {
+            let known = acked.get_mut(&slot)?;
+            known.0 = Some(end);
+            Some((slot, end, known.1))
+        };
+        Up::Acks(ends.into_iter().filter_map(with_revision).collect())
+    }
+
+    /// A revision before the first end waits for it.
+    pub(super) fn revisions(&self, revisions: Vec<(SlotNo, u64)>) -> Up {
+        let acked = &mut self.inner.lock().acked;
+        let with_end = |(slot, revision)| {
+            let known = acked.get_mut(&slot)?;
+            known.1 = revision;
+            Some((slot, known.0?, revision))
+        };
+        Up::Acks(revisions.into_iter().filter_map(with_end).collect())
+    }
+
+    /// Waits until there is room for more answers. Cancellation safe.
+    pub(super) async fn has_room(&self) {
+        while self.inner.lock().outbox.frames.len() >= limits::REPLICA_ANSWERS_WAITING {
+            self.taken.notified().await;
+        }
+    }
+
     pub(super) fn send(&self, frame: Down) {
         {
             let inner = &mut *self.inner.lock();
@@ -67,6 +107,7 @@ impl ReplicaStream {
                     inner.outbox.serve.retain(|serve| serve.slot != slot);
                     inner.outbox.watermarks.remove(&slot);
                     inner.outbox.positions.remove(&slot);
+                    inner.acked.remove(&slot);
                     inner.outbox.frames.push(Down::Ended(slot));
                 }
                 joined => inner.outbox.frames.push(joined),
@@ -137,6 +178,7 @@ impl ReplicaStream {
                     return None;
                 }
                 if inner.outbox != Outbox::default() {
+                    self.taken.notify_one();
                     return Some(std::mem::take(&mut inner.outbox));
                 }
             }
@@ -151,6 +193,38 @@ mod tests {
     use crate::types::{Fingerprint, Group};
 
     const TOPIC: TopicId = TopicId([1; 16]);
+
+    #[test]
+    fn ends_and_revisions_come_together_again_on_slots_that_are_joined() {
+        let stream = ReplicaStream::default();
+        assert_eq!(stream.revisions(vec![(1, 3)]), Up::Acks(vec![]));
+        (1..=2).for_each(|slot| stream.joined(slot));
+        assert_eq!(stream.revisions(vec![(1, 4)]), Up::Acks(vec![]));
+        let first = stream.ends(vec![(1, Offset(9)), (2, Offset(1)), (7, Offset(1))]);
+        let expected = vec![(1, Offset(9), 4), (2, Offset(1), 0)];
+        assert_eq!(first, Up::Acks(expected));
+        let later = stream.revisions(vec![(2, 1)]);
+        assert_eq!(later, Up::Acks(vec![(2, Offset(1), 1)]));
+        stream.send(Down::Ended(2));
+        assert_eq!(stream.ends(vec![(2, Offset(2))]), Up::Acks(vec![]));
+        assert_eq!(stream.inner.lock().acked.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_does_not_read_is_not_heard() {
+        let stream = ReplicaStream::default();
+        stream.has_room().await;
+        for slot in 0..limits::REPLICA_ANSWERS_WAITING {
+            stream.send(Down::Ended(slot as SlotNo));
+        }
+        tokio::select! {
+            biased;
+            () = stream.has_room() => panic!("{} answers wait", limits::REPLICA_ANSWERS_WAITING),
+            () = std::future::ready(()) => {}
+        }
+        let (_, sent) = tokio::join!(stream.has_room(), stream.wait());
+        assert_eq!(sent.unwrap().frames.len(), limits::REPLICA_ANSWERS_WAITING);
+    }
 
     #[tokio::test]
     async fn what_is_newer_takes_the_place_of_what_was_not_sent() {

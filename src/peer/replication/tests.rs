@@ -10,7 +10,10 @@ use super::roles::{Frame, Roles, Taken};
 use super::stream::ReplicaStream;
 use super::{Replication, Tips};
 use crate::client::{Client, ClientOptions};
-use crate::journal::{self, Command, Done, Hooks, Journal, Options, Outcome, PositionKey};
+use crate::journal::faulty::FaultyDisk;
+use crate::journal::{
+    self, Command, Disk, Done, Hooks, Journal, KeptTopic, Options, Outcome, PositionKey, RealDisk,
+};
 use crate::peer::host::HostState;
 use crate::peer::reports::Changed;
 use crate::replication::configuration::Altered;
@@ -34,6 +37,7 @@ struct Peer {
     me: Fingerprint,
     journal: Journal,
     replication: Arc<Replication>,
+    copying: Arc<Copying>,
     roles: mpsc::Sender<Frame>,
     producer: ProducerId,
 }
@@ -47,6 +51,10 @@ fn epoch(grant: u32) -> Epoch {
 
 impl Peer {
     async fn start() -> Peer {
+        Peer::start_on(Arc::new(RealDisk)).await
+    }
+
+    async fn start_on(disk: Arc<dyn Disk>) -> Peer {
         let folder = tempfile::tempdir().unwrap();
         let (identity, _) = Identity::load_or_create(&folder.path().join("certs"), "1").unwrap();
         let me = identity.fingerprint();
@@ -63,6 +71,7 @@ impl Peer {
         let options = Options {
             segment_bytes: 1 << 20,
             extent_bytes: 1 << 16,
+            disk,
             ..Options::new(folder.path().join("journal"))
         };
         let (journal, _) = Journal::open(options, hooks).unwrap();
@@ -76,13 +85,19 @@ impl Peer {
             state: Arc::new(HostState::default()),
         });
         let (roles, frames) = mpsc::channel(1);
-        let task = Roles::new(Arc::clone(&replication), journal.clone(), Arc::new(copying));
+        let copying = Arc::new(copying);
+        let task = Roles::new(
+            Arc::clone(&replication),
+            journal.clone(),
+            Arc::clone(&copying),
+        );
         tokio::spawn(task.run(frames));
         let peer = Peer {
             _folder: folder,
             me,
             journal,
             replication,
+            copying,
             roles,
             producer: ProducerId::of(me, &mut rand::rng()),
         };
@@ -136,20 +151,23 @@ impl Peer {
         taken.await.unwrap().unwrap()
     }
 
-    /// One message, durable here.
-    async fn append(&self, sequence: u64, epoch: Epoch) -> journal::Appended {
+    fn message(&self, sequence: u64, epoch: Epoch) -> Command {
         let mut builder = BatchBuilder::new();
         builder.push(&Record {
             key: None,
             headers: vec![],
             body: b"body",
         });
-        let command = Command::Append {
+        Command::Append {
             topic: TOPIC,
             epoch,
             batch: builder.seal(TOPIC, self.producer, sequence, UnixMicros(1)),
-        };
-        match self.written(command).await {
+        }
+    }
+
+    /// One message, durable here.
+    async fn append(&self, sequence: u64, epoch: Epoch) -> journal::Appended {
+        match self.written(self.message(sequence, epoch)).await {
             Outcome::Appended(appended) => appended,
             other => panic!("{other:?}"),
         }
@@ -211,6 +229,39 @@ async fn the_only_copy_is_answered_at_once() {
     assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(2))));
     let appended = peer.append(1, epoch(1)).await;
     assert!(peer.replication.settle(2, appended, &to).unwrap().is_ok());
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn what_is_synced_while_the_only_copy_gets_others_is_committed_too() {
+    let peer = Peer::start().await;
+    let alone = peer.copies(1, &[peer.me], &[peer.me]);
+    peer.assign(vec![peer.host(alone)]).await;
+    let wanted = peer.copies(2, &[peer.me], &[peer.me, OTHER]);
+    let record = super::records::configuration(&peer.replication.peers, &wanted).unwrap();
+    let (journal, message) = (peer.journal.clone(), peer.message(0, epoch(1)));
+    let mut writing = None;
+    peer.replication.begin(TOPIC, || {
+        let log = journal.copy(TOPIC).unwrap().log;
+        assert_eq!(log.end(), Offset(1));
+        let writer = journal.clone();
+        let written = std::thread::spawn(move || writer.submit_blocking(message));
+        // The journal has it; its hook comes whenever it comes.
+        while journal.topic(TOPIC).unwrap().end < Offset(2) {
+            std::thread::yield_now();
+        }
+        writing = Some(written);
+        super::hosting::Beginning {
+            epoch: epoch(1),
+            log,
+            known_watermark: Offset(1),
+            record,
+            min_in_sync: 1,
+        }
+    });
+    let written = writing.unwrap().join().unwrap().unwrap();
+    assert!(matches!(written, Outcome::Appended(_)));
+    assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(2))));
     peer.journal.close();
 }
 
@@ -331,5 +382,46 @@ async fn a_topic_that_is_erased_and_hosted_again_in_one_frame_is_there_and_empty
     peer.assign(vec![host(), erase()]).await;
     assert_eq!(peer.journal.topic(TOPIC), None);
     assert!(peer.replication.hosts(TOPIC).is_err());
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn a_copy_that_found_no_room_is_tried_again() {
+    let disk = FaultyDisk::new();
+    let peer = Peer::start_on(Arc::new(disk.clone())).await;
+    let (replication, journal) = (Arc::clone(&peer.replication), peer.journal.clone());
+    let mut roles = Roles::new(replication, journal, Arc::clone(&peer.copying));
+    disk.set_capacity(Some(1));
+    let known = |n: u128| Command::Known {
+        topic: KeptTopic {
+            id: TopicId(n.to_le_bytes()),
+            name: "T1".parse().unwrap(),
+            settings: TopicSettings::default(),
+        },
+        epoch: Epoch::default(),
+    };
+    let mut topics = 0;
+    while peer.written(known(topics)).await == Outcome::Done {
+        topics += 1;
+    }
+    let replicate = Assignment::Replicate {
+        topic: TOPIC,
+        name: "T1".parse().unwrap(),
+        settings: TopicSettings::default(),
+        copies: Copies {
+            host: OTHER,
+            ..peer.copies(1, &[OTHER], &[OTHER, peer.me])
+        },
+    };
+    let taken = roles.take(vec![replicate]).await.unwrap();
+    assert_eq!(taken.refused[0].1.code(), ErrorCode::StorageFull);
+    roles.try_again().await;
+    assert_eq!(peer.journal.copy(TOPIC), None);
+    disk.set_capacity(None);
+    while peer.journal.is_full() {
+        tokio::task::yield_now().await;
+    }
+    roles.try_again().await;
+    assert!(!peer.journal.copy(TOPIC).unwrap().hosts);
     peer.journal.close();
 }

@@ -69,7 +69,7 @@ pub enum HostEvent {
     Record(Configuration),
     /// The owner has set another least number of in-sync copies.
     MinInSync(u8),
-    /// Somebody knows a higher epoch.
+    /// A replica knows this epoch; whether it is right if that is a higher one, the index tells.
     Fenced(Epoch),
     /// The time of [`HostEffect::WakeAt`] has come.
     Wake,
@@ -90,7 +90,8 @@ pub enum HostEffect {
     Propose(AlterInSync),
     /// Give [`HostEvent::Wake`] at this time.
     WakeAt(MonoNs),
-    /// Take no appends from now on, or take them again.
+    /// Take no appends from now on, or take them again: the topic is being handed over, or whether this
+    /// peer still hosts it is being asked.
     Pause(bool),
     /// This peer has everything that is here: tell the index, which makes it the host. Appends that
     /// come to be synced after this are not lost: they were not acknowledged, and are sent again.

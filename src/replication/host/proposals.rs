@@ -12,7 +12,9 @@ impl HostTopic {
     /// The target of a hand-over is level. Said at every event until the record moves: saying it twice
     /// does no harm, and saying it once may be lost.
     pub(super) fn hand_over(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
-        if let Role::HandingOver(to) = self.role {
+        if let Role::HandingOver(to) = self.role
+            && !self.doubted
+        {
             let end = Some(self.log.end());
             let level = self.in_sync.contains(to) && self.end_of(context, to) == end;
             if level && self.positions_of(context, to) >= self.positions {
@@ -30,7 +32,10 @@ impl HostTopic {
         if self.asking {
             return;
         }
-        let members = self.wished(context, now);
+        let members = match self.doubted {
+            true => self.in_sync,
+            false => self.wished(context, now),
+        };
         // After an unknown outcome the same set, proposed again, settles it: whether it is applied or
         // refused, the version tells what became of the earlier one.
         if members == self.in_sync && !self.unknown {

@@ -134,7 +134,7 @@ impl Engine {
             } => self.follow(topic, name, host, grant).await,
             Request::Unfollow { topic, done } => {
                 // Who no longer waits was dropped with the roles.
-                let _ = done.send(self.unfollow(topic));
+                let _ = done.send(self.unfollow(topic).await?);
                 Ok(())
             }
             Request::Reincarnated => {
@@ -179,10 +179,11 @@ impl Engine {
             due: None,
             leaving: false,
         };
-        let was_dropped = kept.dropped.is_some();
-        self.topics.insert(id, kept);
-        if was_dropped && self.entries.has(id) {
-            // Not before the journal has said what became of them.
+        let kept = self.topics.entry(id).insert(kept).into_mut();
+        // What the journal shows is not yet what was written to it, and acknowledging that could be
+        // acknowledging what is being cut: not before it has said what became of the entries.
+        if self.machine.topic(id).is_none() && self.entries.has(id) {
+            kept.dropped.get_or_insert(Offset::FIRST);
             self.later(id);
             return Ok(());
         }
@@ -209,12 +210,15 @@ impl Engine {
         self.perform(effects, None).await
     }
 
-    fn unfollow(&mut self, id: TopicId) -> Option<Offset> {
-        let kept = self.topics.remove(&id)?;
+    async fn unfollow(&mut self, id: TopicId) -> Result<Option<Offset>, Stopped> {
+        let Some(kept) = self.topics.remove(&id) else {
+            return Ok(None);
+        };
+        let (topic, effects) = self.machine.unfollow(id);
+        self.perform(effects, None).await?;
         self.unname(kept.host, id);
-        let topic = self.machine.unfollow(id);
         let watermark = topic.map(|topic| topic.high_watermark());
-        watermark.or(kept.dropped)
+        Ok(watermark.or(kept.dropped))
     }
 
     /// A host's topic less. The link goes with the last.
@@ -323,9 +327,11 @@ impl Engine {
             };
             tracing::warn!(topic = %id, name = %kept.name, %refusal, "a copy could not be kept up; trying again");
             // With it go its acknowledgements that wait for a sync.
-            if let Some(topic) = self.machine.unfollow(id) {
+            let (topic, effects) = self.machine.unfollow(id);
+            if let Some(topic) = topic {
                 kept.dropped = Some(topic.high_watermark());
             }
+            self.perform(effects, None).await?;
             self.later(id);
         }
         match synced.through {

@@ -93,8 +93,16 @@ fn batch(base: u64, epoch: Epoch, body: &[u8]) -> Bytes {
     bytes.into()
 }
 
-impl Rig {
-    async fn start() -> Rig {
+/// An engine that does not run yet, with its journal, which knows the topic as a copy.
+struct Parts {
+    folder: tempfile::TempDir,
+    journal: Journal,
+    engine: Engine,
+    host: PeerNo,
+}
+
+impl Parts {
+    async fn new() -> Parts {
         let folder = tempfile::tempdir().unwrap();
         let certs = folder.path().join("certs");
         let me = identity(&certs, "1");
@@ -121,9 +129,41 @@ impl Rig {
                 journal: journal.clone(),
                 state: Arc::new(HostState::default()),
             },
-            Arc::clone(&requests),
+            requests,
         );
-        let events = engine.events.clone();
+        let topic = KeptTopic {
+            id: TOPIC,
+            name: "T1".parse().unwrap(),
+            settings: TopicSettings::default(),
+        };
+        let epoch = Epoch::default();
+        write(&journal, Command::Known { topic, epoch }).await;
+        Parts {
+            folder,
+            journal,
+            engine,
+            host,
+        }
+    }
+}
+
+async fn write(journal: &Journal, command: Command) {
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    let submitted = journal.submit(command, Done::Oneshot(done)).await;
+    submitted.unwrap();
+    assert_eq!(outcome.await.unwrap(), Outcome::Done);
+}
+
+impl Rig {
+    async fn start() -> Rig {
+        let Parts {
+            folder,
+            journal,
+            engine,
+            host,
+        } = Parts::new().await;
+        let certs = folder.path().join("certs");
+        let (events, requests) = (engine.events.clone(), Arc::clone(&engine.requests));
         let rig = Rig {
             journal,
             copying: Copying {
@@ -136,13 +176,6 @@ impl Rig {
             slot: 0,
             folder,
         };
-        let topic = KeptTopic {
-            id: TOPIC,
-            name: "T1".parse().unwrap(),
-            settings: TopicSettings::default(),
-        };
-        let epoch = Epoch::default();
-        rig.write(Command::Known { topic, epoch }).await;
         let name = "T1".parse().unwrap();
         rig.copying.follow(TOPIC, &name, HOST, EPOCH.grant);
         let connection = connection(&certs).await;
@@ -152,10 +185,7 @@ impl Rig {
     }
 
     async fn write(&self, command: Command) {
-        let (done, outcome) = tokio::sync::oneshot::channel();
-        let submitted = self.journal.submit(command, Done::Oneshot(done)).await;
-        submitted.unwrap();
-        assert_eq!(outcome.await.unwrap(), Outcome::Done);
+        write(&self.journal, command).await;
     }
 
     async fn say(&self, what: What) {
@@ -264,4 +294,33 @@ async fn what_the_journal_refuses_is_not_acknowledged_and_fetched_again() {
         .await;
     rig.acked(4).await;
     rig.journal.close();
+}
+
+#[tokio::test]
+async fn a_copy_is_not_taken_up_again_while_something_of_it_is_on_its_way() {
+    let mut parts = Parts::new().await;
+    let engine = &mut parts.engine;
+    let name: TopicName = "T1".parse().unwrap();
+    let followed = engine.follow(TOPIC, name.clone(), HOST, EPOCH.grant);
+    followed.await.unwrap();
+    assert!(engine.machine.topic(TOPIC).is_some());
+    // The journal has not said yet what became of this one.
+    let to = Offset::FIRST;
+    let command = Command::Truncate { topic: TOPIC, to };
+    engine.submit(TOPIC, Some(0), command).await.unwrap();
+    engine.unfollow(TOPIC).await.unwrap();
+    let other = Fingerprint([8; 32]);
+    let followed = engine.follow(TOPIC, name, other, EPOCH.grant + 1);
+    followed.await.unwrap();
+    assert!(engine.machine.topic(TOPIC).is_none());
+    let outcomes = engine.done.wait().await;
+    engine.on_outcomes(outcomes).await.unwrap();
+    engine.wakes.clear();
+    let now = clock::mono_now();
+    engine.topics.get_mut(&TOPIC).unwrap().due = Some(now);
+    engine.wakes.push(Reverse((now, TOPIC)));
+    engine.on_wake().await.unwrap();
+    assert!(engine.machine.topic(TOPIC).is_some());
+    assert_ne!(engine.machine.host_of(TOPIC).unwrap().0, parts.host);
+    parts.journal.close();
 }
