@@ -1,14 +1,17 @@
 //! Topics with two copies, with real processes: what is acknowledged outlives any one peer, and publishers
 //! and readers move to the next host by themselves.
 
+#[path = "common/clients.rs"]
+mod clients;
 mod common;
 #[path = "common/history.rs"]
 mod history;
 #[path = "replication/load.rs"]
 mod load;
 
+use clients::{client, read_all, runtime};
 use common::{Deployment, Process, eventually};
-use load::{Load, client, read_all, runtime};
+use load::Load;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use waypost::client::{Client, PullOptions, ReadFrom};

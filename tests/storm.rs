@@ -1,16 +1,19 @@
 //! A publish storm with `kill -9` of the host and of the index in the middle of it: everything that
 //! was acknowledged is there exactly once, in order.
 
+#[path = "common/clients.rs"]
+mod clients;
 mod common;
 #[path = "common/history.rs"]
 mod history;
 #[path = "common/storm.rs"]
 mod storm;
 
+use clients::{client, read_all, runtime};
 use common::Deployment;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use storm::{Storm, TOPICS, client, given, read_all, runtime, seed};
+use storm::{Storm, TOPICS, given, seed};
 use waypost::client::Client;
 use waypost::types::TopicSettings;
 

@@ -1,6 +1,8 @@
 //! A publish storm on topics with two copies, while peers are killed and suspended: what was acknowledged
 //! is there exactly once, in order, at every reader and in every copy.
 
+#[path = "common/clients.rs"]
+mod clients;
 mod common;
 #[path = "common/history.rs"]
 mod history;
@@ -9,13 +11,14 @@ mod storm;
 
 use std::sync::Arc;
 
+use clients::{client, read_all, runtime};
 use common::{Deployment, PATIENCE, Process};
 use history::{History, Sent, equal_copies};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use storm::{Storm, TOPICS, client, given, read_all, runtime, seed};
+use storm::{Storm, TOPICS, given, seed};
 use waypost::client::{Client, FollowEvent, FollowOptions, ReadFrom};
 use waypost::types::{PeerName, TopicName, TopicSettings};
 

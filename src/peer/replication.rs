@@ -27,7 +27,6 @@
 pub(in crate::peer) mod asking;
 pub(in crate::peer) mod draining;
 pub(in crate::peer) mod following;
-#[allow(dead_code)] // until the other half calls it
 pub(in crate::peer) mod frames;
 pub(in crate::peer) mod hosted;
 mod hosting;

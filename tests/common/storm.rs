@@ -5,28 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use waypost::client::{
-    Client, ClientOptions, IndexAddress, Message, PublisherOptions, PullOptions, ReadFrom,
-};
-use waypost::transport::{Identity, KnownIndex};
-use waypost::types::TopicName;
+use waypost::client::{Client, Message, PublisherOptions};
 
+use crate::clients::{client, runtime};
 use crate::common::{Deployment, PATIENCE, eventually};
 use crate::history::{History, Sent};
 
 pub const PUBLISHERS: usize = 8;
 pub const TOPICS: [&str; 4] = ["T1", "T2", "T3", "T4"];
-
-pub fn client(deployment: &Deployment, name: &str) -> Client {
-    let certs = deployment.path().join("certs");
-    let (identity, _) = Identity::load_or_create(&certs, name).unwrap();
-    let index: IndexAddress = format!("127.0.0.1:{}", deployment.port).parse().unwrap();
-    let mut options = ClientOptions::new(identity, name.parse().unwrap(), index);
-    options.known_index = Some(KnownIndex::new(&certs));
-    options.host_patience = PATIENCE;
-    options.index_patience = PATIENCE;
-    Client::new(options).unwrap()
-}
 
 /// One publisher: keeps some messages in flight to each topic until told to stop.
 pub async fn publish(
@@ -74,25 +60,6 @@ pub async fn publish(
         done.unwrap();
     }
     client.close().await;
-}
-
-pub async fn read_all(client: &Client, topic: &TopicName) -> Vec<(u64, Vec<u8>)> {
-    let mut read = vec![];
-    let mut options = PullOptions {
-        from: ReadFrom::Start,
-        ..PullOptions::default()
-    };
-    loop {
-        let pulled = client.pull(topic, &options).await.unwrap();
-        if pulled.delivery.is_empty() {
-            return read;
-        }
-        for message in pulled.delivery.messages() {
-            let message = message.unwrap();
-            read.push((message.offset.0, message.body.to_vec()));
-        }
-        options.from = ReadFrom::Offset(pulled.delivery.next);
-    }
 }
 
 /// The publishers on a thread of their own, as one process of many tasks.
@@ -151,13 +118,6 @@ impl Storm {
         self.thread.join().unwrap();
         self.history
     }
-}
-
-pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 pub fn given(variable: &str) -> Option<u64> {

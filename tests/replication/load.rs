@@ -3,57 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::clients::{client, runtime};
 use crate::common::{Deployment, PATIENCE, eventually};
 use crate::history::{History, Sent};
 use parking_lot::Mutex;
-use waypost::client::{
-    Client, ClientOptions, FollowEvent, FollowOptions, IndexAddress, Message, PublisherOptions,
-    PullOptions, ReadFrom,
-};
-use waypost::transport::{Identity, KnownIndex};
+use waypost::client::{Client, FollowEvent, FollowOptions, Message, PublisherOptions, ReadFrom};
 use waypost::types::TopicName;
 
 const PUBLISHERS: usize = 2;
 /// Messages of one publisher that are not answered yet.
 const IN_FLIGHT: usize = 100;
-
-pub fn client(deployment: &Deployment, name: &str) -> Client {
-    let certs = deployment.path().join("certs");
-    let (identity, _) = Identity::load_or_create(&certs, name).unwrap();
-    let index: IndexAddress = format!("127.0.0.1:{}", deployment.port).parse().unwrap();
-    let mut options = ClientOptions::new(identity, name.parse().unwrap(), index);
-    options.known_index = Some(KnownIndex::new(&certs));
-    options.host_patience = PATIENCE;
-    options.index_patience = PATIENCE;
-    Client::new(options).unwrap()
-}
-
-pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-}
-
-/// All that is in a topic.
-pub async fn read_all(client: &Client, topic: &TopicName) -> Vec<(u64, Vec<u8>)> {
-    let mut read = vec![];
-    let mut options = PullOptions {
-        from: ReadFrom::Start,
-        ..PullOptions::default()
-    };
-    loop {
-        let pulled = client.pull(topic, &options).await.unwrap();
-        if pulled.delivery.is_empty() {
-            return read;
-        }
-        for message in pulled.delivery.messages() {
-            let message = message.unwrap();
-            read.push((message.offset.0, message.body.to_vec()));
-        }
-        options.from = ReadFrom::Offset(pulled.delivery.next);
-    }
-}
 
 #[derive(Default)]
 struct Told {
