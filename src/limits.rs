@@ -38,6 +38,9 @@ pub const LOOKUP_NAMES: usize = 16_384;
 pub const PAGE_ENTRIES: u32 = 1_000;
 /// Topic reports in one frame of a session's report stream.
 pub const REPORTS_PER_FRAME: usize = 4_096;
+/// Copies that are not in sync in one such frame: with the reports, less than
+/// [`METADATA_REPLY_BYTES`].
+pub const LAGS_PER_FRAME: usize = 8_192;
 /// Assignments in one frame of a session's assignment stream.
 pub const ASSIGNMENTS_PER_FRAME: usize = 1_024;
 /// Addresses that a peer may advertise: one per I/O runtime, and a second network.

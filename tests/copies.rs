@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Deployment, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn topic(deployment: &Deployment, name: &str) -> Option<Value> {
     let shown = deployment.run(["topic", "show", name, "-o", "json", "--id", "watcher"]);
@@ -123,4 +123,48 @@ fn a_copy_of_a_trimmed_topic_begins_where_the_topic_does() {
     assert!(kept[0] > 100, "retention has dropped most of it: {kept:?}");
     let expected: Vec<u32> = (kept[0]..401).collect();
     assert_eq!(kept, expected);
+}
+
+#[test]
+fn how_far_a_copy_is_behind_is_shown() {
+    let deployment = Deployment::new();
+    let _index = deployment.index();
+    let _first = deployment.peer("a");
+    create(&deployment, "T1", "a");
+    let second = deployment.peer("b");
+    in_sync(&deployment, "T1", 2);
+    let shown = topic(&deployment, "T1").expect("it is there");
+    assert_eq!(shown["behind"], json!([]));
+    second.suspend();
+    publish(&deployment, "T1", 0, 50);
+    eventually("the copy's lag", || {
+        let shown = topic(&deployment, "T1")?;
+        let behind = shown["behind"].as_array()?.first()?;
+        let known = behind["peer"] == "b" && behind["messages"] == 50;
+        (known && behind["behind_ms"].is_u64()).then_some(())
+    });
+    let text = deployment
+        .run(["topic", "show", "T1", "--id", "watcher"])
+        .ok();
+    assert!(
+        text.contains("behind       b by 50 messages, for "),
+        "{text}"
+    );
+    let peers = deployment.run(["peers", "list", "-o", "json", "--id", "watcher"]);
+    let peers: Vec<Value> = serde_json::from_str(&peers.ok()).expect("a list");
+    let lags = |name: &str| {
+        let peer = peers.iter().find(|peer| peer["peer"] == name).expect(name);
+        (peer["behind"].as_u64(), peer["largest_lag"].as_u64())
+    };
+    assert_eq!(
+        (lags("a"), lags("b")),
+        ((Some(0), Some(0)), (Some(1), Some(50)))
+    );
+    let status = deployment.run(["status", "--id", "watcher"]);
+    let told = "1 copy behind by up to 50 messages";
+    assert!(status.stdout.contains(told), "{}", status.stdout);
+    second.resume();
+    in_sync(&deployment, "T1", 2);
+    let shown = topic(&deployment, "T1").expect("it is there");
+    assert_eq!(shown["behind"], json!([]));
 }

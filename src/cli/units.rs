@@ -134,6 +134,14 @@ pub fn count(n: u64, noun: &str) -> String {
     }
 }
 
+/// The largest lag of some copies, after the word "behind"; nothing where none is known.
+pub fn lag(largest: u64) -> String {
+    match largest {
+        0 => String::new(),
+        largest => format!(" by up to {}", count(largest, "message")),
+    }
+}
+
 /// A time for programs: RFC 3339 with microseconds.
 pub fn rfc3339(time: UnixMicros) -> String {
     match jiff::Timestamp::from_microsecond(time.0) {

@@ -6,7 +6,7 @@
 //! | `copies` | who keeps copies of what, and who could |
 //! | `arena`, `intern` | names in chunks, shared values as numbers |
 //! | `peers` | what is known of a key |
-//! | `reports` | what hosts reported |
+//! | `reports`, `lags` | what hosts reported: of logs, and of copies that are not in sync |
 //! | `held` | what is held for topics without a host |
 //! | `query` | records, routes and rights' facts read out of it |
 //! | `info` | topics and peers as listings show them |
@@ -33,6 +33,7 @@ mod copies;
 mod held;
 mod info;
 mod intern;
+mod lags;
 mod listing;
 mod peers;
 mod query;
@@ -42,10 +43,12 @@ mod topics;
 use copies::CopySet;
 pub(crate) use copies::Tally;
 use intern::Interner;
+use lags::Lags;
 use peers::PeerSlot;
 use reports::Reports;
 use topics::{Packed, Parts, Topics};
 
+pub use lags::ToldLags;
 pub use listing::TopicFilter;
 pub(crate) use topics::Slot;
 
@@ -55,6 +58,8 @@ pub struct Directory {
     topics: Topics,
     /// Under a lock of its own: hosts report while readers read.
     reports: Mutex<Reports>,
+    /// As `reports`. Volatile: hosts report anew at each session.
+    lags: Mutex<Lags>,
     /// Keys by number, one reference for everything that names them.
     keys: Interner<Fingerprint>,
     /// What is known of each number.
@@ -84,6 +89,7 @@ impl Directory {
         Directory {
             topics: Topics::new(seed),
             reports: Mutex::default(),
+            lags: Mutex::default(),
             keys: Interner::new(),
             peers: Vec::new(),
             names: BTreeMap::new(),
@@ -218,6 +224,8 @@ impl Directory {
                     record.name
                 );
                 self.topics.update(slot, parts);
+                // Before numbers of keys are let go, which others would get.
+                self.renew_lags(slot);
                 self.release_packed(&old);
             }
             None => {
@@ -242,6 +250,7 @@ impl Directory {
         self.behind.remove(&packed.topic);
         assert_eq!(packed.topic, topic, "another life of {name} goes");
         self.reports.get_mut().remove(slot);
+        self.lags.get_mut().retain(slot, |_| false);
         self.release_packed(&packed);
     }
 
@@ -292,17 +301,29 @@ impl Directory {
 
     /// Takes a host's report; advisory and volatile until it is written. Only topics that the peer
     /// hosts count.
-    pub fn report(&self, host: Fingerprint, topics: &[(TopicId, TopicMetadata)], now: MonoNs) {
+    pub fn report(
+        &self,
+        host: Fingerprint,
+        topics: &[(TopicId, TopicMetadata)],
+        behind: &ToldLags,
+        now: MonoNs,
+    ) {
         let Some(number) = self.keys.find(&host) else {
             return;
         };
-        let mut reports = self.reports.lock();
-        for &(topic, metadata) in topics {
-            let slot = self.topics.find_id(topic);
-            if let Some(slot) = slot.filter(|&slot| self.topics.packed(slot).host == number) {
+        let own = |&(topic, metadata): &(TopicId, TopicMetadata)| {
+            let slot = self.topics.find_id(topic)?;
+            let hosted = self.topics.packed(slot).host == number;
+            hosted.then_some((slot, topic, metadata))
+        };
+        {
+            let mut reports = self.reports.lock();
+            for (slot, _, metadata) in topics.iter().filter_map(own) {
                 reports.put(slot, metadata, Some(now));
             }
         }
+        let told = topics.iter().filter_map(own);
+        self.note_lags(told.map(|(slot, topic, _)| (slot, behind.of(topic))), now);
     }
 
     /// Whether reports wait to be written.
@@ -418,6 +439,7 @@ impl Directory {
                 self.set_willing(*old.keys.get(*number), slot.willing);
             }
         }
+        self.take_over_lags(old);
         let reports = old.reports.lock();
         for (slot, packed) in old.topics.iter_from(0) {
             let kept = reports.get(slot);

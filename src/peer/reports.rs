@@ -1,5 +1,7 @@
-//! Reports to the index: the metadata of topics that changed, at most once a second.
+//! Reports to the index: the metadata of topics that changed, and which of their copies are not in
+//! sync, at most once a second.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hashbrown::HashSet;
@@ -11,7 +13,9 @@ use crate::journal::{Journal, TopicStat};
 use crate::limits;
 use crate::transport::{CallError, Connection};
 use crate::types::{SessionId, TopicId};
-use crate::wire::index::{Report, ReportAck, ReportsOpened, SessionReports, TopicMetadata};
+use crate::wire::index::{
+    CopyLag, Report, ReportAck, ReportsOpened, SessionReports, TopicMetadata,
+};
 
 /// Reports go out at most so often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -78,19 +82,79 @@ pub(super) async fn run(
             .map(|topic| topic.id)
             .collect()
     };
+    let mut lagging = Lagging::default();
     loop {
-        for part in topics.chunks(limits::REPORTS_PER_FRAME) {
+        for part in topics.chunks(TOPICS_PER_REPORT) {
             serial += 1;
-            let topics = part
-                .iter()
-                .filter_map(|id| replication.reported(journal.topic(*id)?))
-                .map(|topic| (topic.id, metadata(&topic)))
-                .collect();
-            sender.send(&Report { serial, topics }).await?;
+            let report = report(serial, part, &journal, replication);
+            lagging.told(part, &report.behind);
+            sender.send(&report).await?;
             receiver.expect::<ReportAck>().await?;
         }
         // The first change is reported at once, the next ones together a second later.
         tokio::time::sleep(EVERY).await;
-        topics = changed.next().await;
+        topics = next(changed, &lagging, replication).await;
+    }
+}
+
+/// However many copies of them are behind, all fit into a frame.
+const TOPICS_PER_REPORT: usize = limits::LAGS_PER_FRAME / limits::COPIES;
+const _: () = assert!(TOPICS_PER_REPORT <= limits::REPORTS_PER_FRAME);
+
+fn report(serial: u64, topics: &[TopicId], journal: &Journal, replication: &Replication) -> Report {
+    let stats = topics.iter().filter_map(|&id| journal.topic(id));
+    let stats = stats.filter_map(|stat| replication.reported(stat));
+    Report {
+        serial,
+        topics: stats.map(|stat| (stat.id, metadata(&stat))).collect(),
+        behind: replication.lags(topics),
+    }
+}
+
+/// Waits for something to report. A copy that catches up changes nothing in the log: as long as some are
+/// behind, they are looked at again and again.
+async fn next(changed: &Changed, lagging: &Lagging, replication: &Replication) -> Vec<TopicId> {
+    loop {
+        let topics = match lagging.is_empty() {
+            true => changed.next().await,
+            false => tokio::select! {
+                topics = changed.next() => topics,
+                () = tokio::time::sleep(EVERY) => vec![],
+            },
+        };
+        let mut due: HashSet<TopicId> = topics.into_iter().collect();
+        due.extend(lagging.changed(replication));
+        if !due.is_empty() {
+            return due.into_iter().collect();
+        }
+    }
+}
+
+/// What the index was last told of copies that are not in sync; nothing of topics without such.
+#[derive(Default)]
+struct Lagging(BTreeMap<TopicId, Vec<CopyLag>>);
+
+impl Lagging {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The index was told of these topics.
+    fn told(&mut self, topics: &[TopicId], behind: &[CopyLag]) {
+        for topic in topics {
+            self.0.remove(topic);
+        }
+        for lag in behind {
+            self.0.entry(lag.topic).or_default().push(*lag);
+        }
+    }
+
+    /// Topics of which it would be told something else now.
+    fn changed(&self, replication: &Replication) -> Vec<TopicId> {
+        let told: Vec<TopicId> = self.0.keys().copied().collect();
+        let mut now = Lagging::default();
+        now.told(&[], &replication.lags(&told));
+        let differs = |topic: &TopicId| self.0.get(topic) != now.0.get(topic);
+        told.into_iter().filter(differs).collect()
     }
 }

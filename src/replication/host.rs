@@ -184,6 +184,20 @@ impl HostTopic {
         self.in_sync.filter(has)
     }
 
+    /// The replicas that are not in sync, and how many messages of the log each lacks; `None`: it has not
+    /// told yet.
+    pub fn behind(&self) -> impl Iterator<Item = (PeerNo, Option<u64>)> + '_ {
+        let behind = self.replicas.filter(|peer| !self.in_sync.contains(peer));
+        let (start, end) = (self.log.start(), self.log.end());
+        let lacks = move |peer| {
+            let follower = self.followers.iter().find(|f| f.peer == peer)?;
+            let has = follower.end?.max(start);
+            Some(end.0.saturating_sub(has.0))
+        };
+        let peers: Vec<PeerNo> = behind.iter().collect();
+        peers.into_iter().map(move |peer| (peer, lacks(peer)))
+    }
+
     /// Takes an event in; answers what to do.
     pub fn handle(
         &mut self,

@@ -15,8 +15,9 @@ pub mod recovery;
 mod session;
 
 pub use session::{
-    Assign, Assigned, Assignment, AssignmentsOpened, Heartbeat, HeartbeatAck, Report, ReportAck,
-    ReportsOpened, SessionAssignments, SessionEnd, SessionOpen, SessionOpened, SessionReports,
+    Assign, Assigned, Assignment, AssignmentsOpened, CopyLag, Heartbeat, HeartbeatAck, Report,
+    ReportAck, ReportsOpened, SessionAssignments, SessionEnd, SessionOpen, SessionOpened,
+    SessionReports,
 };
 
 use copies::{
@@ -388,8 +389,21 @@ pub struct ShownTopic {
     pub subscribers: Vec<PeerName>,
     /// Subscribers in all.
     pub subscriber_count: u32,
+    /// The replicas that are not in sync, by name.
+    pub behind: Vec<BehindCopy>,
 }
 message!(0x08 ShownTopic);
+
+/// A copy that is not in sync, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BehindCopy {
+    /// Who keeps it, or is to get it.
+    pub peer: PeerName,
+    /// Messages that it lacks, as the host last reported; `None`: not known.
+    pub messages: Option<u64>,
+    /// Since how many milliseconds hosts have reported it behind; `None`: not known.
+    pub behind_ms: Option<u64>,
+}
 
 // ---- subscriptions ----
 
@@ -554,6 +568,10 @@ pub struct PeerInfo {
     pub owned: u32,
     /// Its subscriptions.
     pub subscriptions: u32,
+    /// Of its copies, those that are not in sync.
+    pub behind: u32,
+    /// Messages that the one of them lacks that lacks most, as far as known.
+    pub largest_lag: u64,
 }
 
 /// Asks for one peer.
@@ -644,5 +662,9 @@ pub struct IndexStatusReply {
     pub behind: u64,
     /// Messages that the index holds for topics without a live host.
     pub held: u64,
+    /// Copies that are not in sync.
+    pub copies_behind: u64,
+    /// Messages that the one of them lacks that lacks most, as far as known.
+    pub largest_lag: u64,
 }
 message!(0x12 IndexStatusReply);

@@ -80,6 +80,7 @@ fn lists_over_their_bound_are_refused_with_the_bound() {
     let report = Report {
         serial: 1,
         topics: vec![(TOPIC, metadata()); limits::REPORTS_PER_FRAME + 1],
+        behind: vec![],
     };
     let frame = only_frame(&encode(&report));
     let expected = DecodeError::TooMany {

@@ -69,6 +69,9 @@ struct Line {
     incarnation: u32,
     hosted: u32,
     copies: u32,
+    /// Of the copies, those that are not in sync.
+    behind: u32,
+    largest_lag: u64,
     keeps_copies: bool,
     owned: u32,
     subscriptions: u32,
@@ -94,6 +97,8 @@ impl Line {
             incarnation: info.incarnation,
             hosted: info.hosted,
             copies: info.copies,
+            behind: info.behind,
+            largest_lag: info.largest_lag,
             keeps_copies: info.keeps_copies,
             owned: info.owned,
             subscriptions: info.subscriptions,
@@ -128,6 +133,7 @@ impl Row for Line {
         "version",
         "hosts",
         "copies",
+        "behind",
         "owns",
         "subscribes",
     ];
@@ -141,6 +147,7 @@ impl Row for Line {
             self.version.clone(),
             self.hosted.to_string(),
             self.copies.to_string(),
+            self.behind.to_string(),
             self.owned.to_string(),
             self.subscriptions.to_string(),
         ]
@@ -203,7 +210,11 @@ fn text(line: &Line, topics: &[TopicName]) -> String {
 
 /// Copies that it keeps, hosted topics included.
 fn copies(line: &Line) -> String {
-    let kept = units::count(line.copies.into(), "topic");
+    let mut kept = units::count(line.copies.into(), "topic");
+    if line.behind > 0 {
+        kept.push_str(&format!(", {} behind", line.behind));
+        kept.push_str(&units::lag(line.largest_lag));
+    }
     match line.keeps_copies {
         true => kept,
         false => format!("{kept}; it keeps none of topics that others host"),
@@ -230,6 +241,8 @@ mod tests {
             hosted: 2,
             owned: 3,
             subscriptions: 4,
+            behind: 1,
+            largest_lag: 7,
         }
     }
 
@@ -247,6 +260,7 @@ mod tests {
                 "0.1.0",
                 "2",
                 "5",
+                "1",
                 "3",
                 "4"
             ]
@@ -264,5 +278,7 @@ mod tests {
         let topics = vec!["a".parse().unwrap(), "b".parse().unwrap()];
         assert!(text(&line, &topics).contains("hosts        a, b\n"));
         assert!(text(&line, &topics[..1]).contains("a and more, 2 in all"));
+        let copies = "copies       5 topics, 1 behind by up to 7 messages\n";
+        assert!(text(&line, &topics).contains(copies));
     }
 }

@@ -5,6 +5,7 @@ use tokio::runtime::Builder;
 
 use super::*;
 use crate::index::decide::Caller;
+use crate::index::directory::ToldLags;
 use crate::index::record::{Expected, Table, TopicRecord};
 use crate::index::store::{MemoryStore, Row};
 use crate::types::{Fingerprint, PeerName};
@@ -238,6 +239,7 @@ fn what_was_queued_before_the_end_is_done_and_reports_are_written() {
             directory.report(
                 host,
                 &[(TopicId([9; 16]), TopicMetadata::default())],
+                &ToldLags::default(),
                 MonoNs(1),
             );
         }

@@ -2,9 +2,10 @@
 
 use std::ops::Bound;
 
+use super::lags::Behind;
 use super::{Directory, Slot};
 use crate::limits;
-use crate::replication::members::Members;
+use crate::replication::members::{Members, PeerNo};
 use crate::types::{MonoNs, PeerName};
 use crate::wire::index::{PeerInfo, PeerPage, ReportedTopic, ShownTopic, TopicInfo};
 
@@ -88,12 +89,18 @@ impl Directory {
             handing_to: copies.to.and_then(|to| name_of(to.0)),
             subscribers,
             subscriber_count,
+            behind: self.behind_copies(packed, slot, now),
         })
     }
 
     /// One peer as listings show it.
     pub fn peer_info(&self, name: &PeerName) -> Option<PeerInfo> {
-        let slot = &self.peers[*self.names.get(name)? as usize];
+        let number = *self.names.get(name)?;
+        self.peer_info_with(number, self.behind_at(PeerNo(number)))
+    }
+
+    fn peer_info_with(&self, number: u32, behind: Behind) -> Option<PeerInfo> {
+        let slot = &self.peers[number as usize];
         let record = slot.record.as_ref()?;
         Some(PeerInfo {
             name: record.name.clone(),
@@ -109,6 +116,8 @@ impl Directory {
             keeps_copies: slot.willing,
             owned: slot.owned,
             subscriptions: slot.subscriptions,
+            behind: behind.copies,
+            largest_lag: behind.largest_lag,
         })
     }
 
@@ -118,8 +127,12 @@ impl Directory {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut names = self.names.range::<PeerName, _>((from, Bound::Unbounded));
         let page = names.by_ref().take(limit);
+        let behind = self.behind_by_peer();
+        let of = |number| behind.get(&PeerNo(number)).copied().unwrap_or_default();
         PeerPage {
-            peers: page.filter_map(|(name, _)| self.peer_info(name)).collect(),
+            peers: page
+                .filter_map(|(_, &number)| self.peer_info_with(number, of(number)))
+                .collect(),
             more: names.next().is_some(),
         }
     }

@@ -62,6 +62,12 @@ impl<T: Clone + Eq + Hash> Interner<T> {
         }
     }
 
+    /// All values, with how many refer to each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&T, u32)> {
+        let used = self.entries.iter().flatten();
+        used.map(|(value, references)| (value, *references))
+    }
+
     pub(super) fn find(&self, value: &T) -> Option<u32> {
         self.numbers.get(value).copied()
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::index::record::TopicState;
 use crate::limits;
-use crate::wire::index::Assignment;
+use crate::wire::index::{Assignment, CopyLag};
 
 fn key(n: u8) -> Fingerprint {
     Fingerprint([n; 32])
@@ -143,20 +143,120 @@ fn assignments_are_walked_in_bounded_steps() {
     assert_eq!((page.len(), next), (100, Some(105)));
 }
 
+fn lag(topic: u32, peer: u8, messages: u64) -> CopyLag {
+    CopyLag {
+        topic: id(topic),
+        peer: key(peer),
+        messages: Some(messages),
+    }
+}
+
+fn peer_record(n: u8) -> Change {
+    Change::PutPeer(PeerRecord {
+        name: PeerName::new(&n.to_string()).unwrap(),
+        fingerprint: key(n),
+        version: 1,
+        incarnation: 1,
+        fenced: vec![],
+        observed: "127.0.0.1:1".parse().unwrap(),
+        boot: None,
+        storage: None,
+        addresses: vec![],
+        program: "0.1.0".into(),
+        registered: UnixMicros(0),
+        last_seen: None,
+    })
+}
+
+#[test]
+fn copies_behind_are_told_with_what_they_lack_and_counted() {
+    let mut directory = Directory::new(3);
+    for n in [1, 9, 10] {
+        directory.apply(&peer_record(n));
+    }
+    let first = record(1, 1);
+    directory.apply(&Change::PutTopic(first.clone()));
+    directory.apply(&Change::PutTopic(record(2, 1)));
+    let at = |seconds: u64| MonoNs(seconds * 1_000_000_000);
+    let report = |directory: &Directory, behind: Vec<CopyLag>, now| {
+        let topics = [(id(1), metadata(50)), (id(2), metadata(50))];
+        directory.report(key(1), &topics, &ToldLags::new(behind), now);
+    };
+    let shown = |directory: &Directory| {
+        let shown = directory.shown_topic("topic/1", at(7)).unwrap();
+        let copies = shown.behind.into_iter();
+        copies
+            .map(|copy| (copy.peer.to_string(), copy.messages, copy.behind_ms))
+            .collect::<Vec<_>>()
+    };
+    let behind = |copies, largest_lag| super::lags::Behind {
+        copies,
+        largest_lag,
+    };
+    let ten = "10".to_owned();
+    assert_eq!(shown(&directory), [(ten.clone(), None, None)]);
+
+    // One in sync, and one that keeps no copy, are not behind, whatever the host says.
+    let told = vec![
+        lag(1, 10, 30),
+        lag(1, 9, 40),
+        lag(1, 77, 50),
+        lag(2, 10, 20),
+    ];
+    report(&directory, told, at(2));
+    report(&directory, vec![lag(1, 10, 25), lag(2, 10, 20)], at(3));
+    assert_eq!(
+        shown(&directory),
+        [(ten.clone(), Some(25), Some(5_000))],
+        "since it was reported first"
+    );
+    assert_eq!(directory.behind_in_all(), behind(2, 25));
+    let info = |directory: &Directory, n: &str| {
+        let info = directory.peer_info(&n.parse().unwrap()).unwrap();
+        (info.behind, info.largest_lag)
+    };
+    assert_eq!(info(&directory, "10"), (2, 25));
+    assert_eq!(info(&directory, "9"), (0, 0));
+    let page = directory.peer_page(None, 10).peers;
+    let page: Vec<_> = page
+        .iter()
+        .map(|info| (info.behind, info.largest_lag))
+        .collect();
+    assert_eq!(page, [(0, 0), (2, 25), (0, 0)], "by name: 1, 10, 9");
+
+    // A report without it ends it, and so does a record with it in the set.
+    report(&directory, vec![lag(2, 10, 21)], at(4));
+    assert_eq!(shown(&directory), [(ten, None, None)]);
+    directory.apply(&Change::PutTopic(TopicRecord {
+        in_sync: first.replicas.clone(),
+        version: 2,
+        ..first
+    }));
+    assert_eq!(shown(&directory), []);
+    assert_eq!(directory.behind_in_all(), behind(1, 21));
+    directory.apply(&gone(2));
+    assert_eq!(directory.behind_in_all(), behind(0, 0));
+}
+
 #[test]
 fn reports_count_from_the_host_only_and_are_written_once() {
     let mut directory = Directory::new(3);
     directory.apply(&Change::PutTopic(record(1, 1)));
     let at = |seconds: u64| MonoNs(seconds * 1_000_000_000);
-    directory.report(key(2), &[(id(1), metadata(7))], at(1));
+    directory.report(key(2), &[(id(1), metadata(7))], &ToldLags::default(), at(1));
     assert_eq!(directory.reported("topic/1", at(1)), None);
-    directory.report(key(9), &[(id(1), metadata(7))], at(1));
+    directory.report(key(9), &[(id(1), metadata(7))], &ToldLags::default(), at(1));
     assert_eq!(
         directory.reported("topic/1", at(1)),
         None,
         "a replica is no host"
     );
-    directory.report(key(1), &[(id(1), metadata(7)), (id(5), metadata(7))], at(1));
+    directory.report(
+        key(1),
+        &[(id(1), metadata(7)), (id(5), metadata(7))],
+        &ToldLags::default(),
+        at(1),
+    );
     let reported = directory.reported("topic/1", at(3)).unwrap();
     assert_eq!(
         (reported.metadata, reported.age_ms),
@@ -172,14 +272,14 @@ fn reports_count_from_the_host_only_and_are_written_once() {
         std::slice::from_ref(&change)
     );
     assert_eq!(directory.take_unwritten_reports(10), []);
-    directory.report(key(1), &[(id(1), metadata(8))], at(4));
+    directory.report(key(1), &[(id(1), metadata(8))], &ToldLags::default(), at(4));
     directory.apply(&change);
     assert_eq!(
         directory.reported("topic/1", at(4)).unwrap().metadata,
         metadata(8),
         "newer than what was written"
     );
-    directory.report(key(1), &[(id(1), metadata(8))], at(5));
+    directory.report(key(1), &[(id(1), metadata(8))], &ToldLags::default(), at(5));
     assert_eq!(directory.take_unwritten_reports(10).len(), 1);
     assert!(!directory.has_unwritten_reports());
 

@@ -414,6 +414,7 @@ impl Index {
             from = self.directory.read().tally_from(slot, &mut tally);
         }
         let directory = self.directory.read();
+        let behind = directory.behind_in_all();
         IndexStatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.started,
@@ -425,6 +426,8 @@ impl Index {
             offline: tally.offline,
             behind: directory.behind_count() as u64,
             held: directory.held_count(),
+            copies_behind: u64::from(behind.copies),
+            largest_lag: behind.largest_lag,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::hub::{Ending, Link};
 use super::service::{Conn, Index};
 use crate::index::assign::Next;
 use crate::index::decide::{Answer, Event};
+use crate::index::directory::ToldLags;
 use crate::transport::{CallError, FrameReceiver, FrameSender, RequestStream};
 use crate::types::{Fingerprint, SessionId};
 use crate::wire::index::copies::CopyReport;
@@ -308,10 +309,15 @@ async fn take_reports(
             frame = receiver.next() => frame?,
         };
         let Some(frame) = frame else { return Ok(()) };
-        let Report { serial, topics } = frame.decode()?;
+        let Report {
+            serial,
+            topics,
+            behind,
+        } = frame.decode()?;
+        let behind = ToldLags::new(behind);
         let now = clock::mono_now();
         for part in topics.chunks(limits::CHANGES_PER_LOCK) {
-            index.directory.read().report(link.peer, part, now);
+            index.directory.read().report(link.peer, part, &behind, now);
         }
         sender.send(&ReportAck { serial }).await?;
     }

@@ -21,6 +21,7 @@ use crate::replication::hosting::{Hosting, HostingEffect, Up};
 use crate::replication::members::PeerNo;
 use crate::types::{Epoch, Incarnation, MonoNs, Offset, TopicId, Version};
 use crate::wire::ErrorReply;
+use crate::wire::index::CopyLag;
 
 /// What the lock protects.
 pub(super) struct Machine {
@@ -165,6 +166,26 @@ impl Replication {
     /// The index's record of a hosted topic, by whatever way. Older ones change nothing.
     pub(in crate::peer) fn record(&self, topic: TopicId, record: Configuration) {
         self.event(topic, HostEvent::Record(record));
+        self.changed.mark(&[topic]);
+    }
+
+    /// Copies of hosted topics that are not in sync.
+    pub(in crate::peer) fn lags(&self, topics: &[TopicId]) -> Vec<CopyLag> {
+        let machine = self.machine.lock();
+        let hosted = |&topic: &TopicId| Some((topic, machine.hosting.topic(topic)?));
+        let behind = topics
+            .iter()
+            .filter_map(hosted)
+            .flat_map(|(topic, hosted)| {
+                hosted.behind().filter_map(move |(peer, messages)| {
+                    Some(CopyLag {
+                        topic,
+                        peer: self.peers.key(peer)?,
+                        messages,
+                    })
+                })
+            });
+        behind.collect()
     }
 
     /// The owner has set another least number of in-sync copies.
@@ -188,6 +209,7 @@ impl Replication {
             machine.hear(topic, record.version);
         }
         self.event_in(machine, topic, HostEvent::Altered(answer));
+        self.changed.mark(&[topic]);
     }
 
     /// Looks at a topic again, for what it asked for has failed.

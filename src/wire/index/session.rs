@@ -8,7 +8,9 @@ use super::TopicMetadata;
 use super::copies::{Copies, CopyReport};
 use super::recovery::TellCopies;
 use crate::limits;
-use crate::types::{BootId, Incarnation, SessionId, StorageId, TopicId, TopicName, TopicSettings};
+use crate::types::{
+    BootId, Fingerprint, Incarnation, SessionId, StorageId, TopicId, TopicName, TopicSettings,
+};
 use crate::wire::ErrorReply;
 use crate::wire::message::message;
 
@@ -175,8 +177,22 @@ pub struct Report {
     pub serial: u64,
     /// At most [`limits::REPORTS_PER_FRAME`].
     pub topics: Vec<(TopicId, TopicMetadata)>,
+    /// Copies of these topics that are not in sync. Nothing here of a topic that is named: all its
+    /// copies are. At most [`limits::LAGS_PER_FRAME`].
+    pub behind: Vec<CopyLag>,
 }
-message!(0x26 Report, topics <= limits::REPORTS_PER_FRAME);
+message!(0x26 Report, topics <= limits::REPORTS_PER_FRAME, behind <= limits::LAGS_PER_FRAME);
+
+/// A copy that is not in sync, as its topic's host sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyLag {
+    /// The topic.
+    pub topic: TopicId,
+    /// Who keeps the copy, or is to get it.
+    pub peer: Fingerprint,
+    /// Messages of the host's log that it lacks; `None`: it has not told this host yet what it has.
+    pub messages: Option<u64>,
+}
 
 /// "I have report `serial`."
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -153,6 +153,14 @@ fn index_detail(status: &IndexStatusReply, now: UnixMicros) -> String {
             detail.push_str(&format!(", {count} {what}"));
         }
     }
+    if status.copies_behind > 0 {
+        let copies = match status.copies_behind {
+            1 => "1 copy".to_owned(),
+            count => format!("{count} copies"),
+        };
+        let lag = units::lag(status.largest_lag);
+        detail.push_str(&format!(", {copies} behind{lag}"));
+    }
     if status.held > 0 {
         let held = units::count(status.held, "message");
         detail.push_str(&format!(", {held} held"));

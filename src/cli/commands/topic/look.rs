@@ -13,7 +13,7 @@ use crate::cli::output::{self, Row};
 use crate::cli::units;
 use crate::client::{Client, TopicFilter};
 use crate::types::{PeerName, TopicName, TopicSettings, UnixMicros};
-use crate::wire::index::{ReportedTopic, ShownTopic, TopicInfo, TopicPhase};
+use crate::wire::index::{BehindCopy, ReportedTopic, ShownTopic, TopicInfo, TopicPhase};
 
 /// One topic in a listing.
 #[derive(Debug, Serialize)]
@@ -168,6 +168,8 @@ struct Shown {
     version: u64,
     addresses: Vec<String>,
     in_sync: Vec<PeerName>,
+    /// Copies that are not in sync.
+    behind: Vec<Behind>,
     handing_to: Option<PeerName>,
     /// Messages that the index holds.
     held: u64,
@@ -179,6 +181,42 @@ struct Shown {
     keeps: String,
 }
 
+/// A copy that is not in sync.
+#[derive(Debug, Serialize)]
+struct Behind {
+    peer: PeerName,
+    /// Messages that it lacks, as far as known.
+    messages: Option<u64>,
+    behind_ms: Option<u64>,
+}
+
+impl From<BehindCopy> for Behind {
+    fn from(copy: BehindCopy) -> Behind {
+        let BehindCopy {
+            peer,
+            messages,
+            behind_ms,
+        } = copy;
+        Behind {
+            peer,
+            messages,
+            behind_ms,
+        }
+    }
+}
+
+impl Behind {
+    fn text(&self) -> String {
+        let peer = &self.peer;
+        let since = self.behind_ms.map(Duration::from_millis).map(units::age);
+        let since = since.map_or_else(String::new, |age| format!(", for {age}"));
+        match self.messages {
+            Some(messages) => format!("{peer} by {}{since}", units::count(messages, "message")),
+            None => format!("{peer}{since}; by how much is not known"),
+        }
+    }
+}
+
 impl From<ShownTopic> for Shown {
     fn from(shown: ShownTopic) -> Shown {
         let addresses = shown.host.map(|host| host.addresses).unwrap_or_default();
@@ -188,6 +226,7 @@ impl From<ShownTopic> for Shown {
             addresses: addresses.iter().map(ToString::to_string).collect(),
             in_sync: shown.in_sync,
             copies: shown.replicas,
+            behind: shown.behind.into_iter().map(Behind::from).collect(),
             handing_to: shown.handing_to,
             held: shown.held.map_or(0, |held| held.messages),
             held_since: shown.held.map(|held| units::rfc3339(held.since)),
@@ -201,10 +240,12 @@ impl From<ShownTopic> for Shown {
 
 impl Shown {
     /// Peers that are getting a copy, or have fallen behind with it.
-    fn behind(&self) -> Vec<PeerName> {
-        let kept = self.copies.iter();
-        let behind = kept.filter(|peer| !self.in_sync.contains(peer));
-        behind.cloned().collect()
+    fn behind_text(&self) -> String {
+        let behind: Vec<String> = self.behind.iter().map(Behind::text).collect();
+        match behind.is_empty() {
+            true => "none".to_owned(),
+            false => behind.join("; "),
+        }
     }
 
     fn state(&self) -> String {
@@ -251,7 +292,7 @@ impl Shown {
             ("keeps", self.keeps.clone()),
             ("replicas", replicas(&self.line.settings)),
             ("in sync", names(&self.in_sync)),
-            ("behind", names(&self.behind())),
+            ("behind", self.behind_text()),
             (
                 "subscribers",
                 subscribers(self.subscriber_count, &self.subscribers),
@@ -349,5 +390,21 @@ mod tests {
         assert_eq!(subscribers(2, &names), "1, 2");
         assert_eq!(subscribers(5, &names), "1, 2 and more, 5 in all");
         assert_eq!(subscribers(0, &[]), "none");
+    }
+
+    #[test]
+    fn a_copy_that_is_behind_says_by_how_much_and_since_when() {
+        let text = |messages, behind_ms| {
+            let peer = "2".parse().unwrap();
+            Behind {
+                peer,
+                messages,
+                behind_ms,
+            }
+            .text()
+        };
+        assert_eq!(text(Some(1), Some(5_000)), "2 by 1 message, for 5s");
+        assert_eq!(text(Some(7), None), "2 by 7 messages");
+        assert_eq!(text(None, None), "2; by how much is not known");
     }
 }

@@ -244,6 +244,7 @@ fn listings_are_paged_filtered_and_show_reports() {
         up.send(&Report {
             serial: 1,
             topics: vec![(id, metadata), (TopicId([0; 16]), metadata)],
+            behind: vec![],
         })
         .await
         .unwrap();
