@@ -97,6 +97,9 @@ pub struct PeerNode {
     pub min_in_sync: u8,
     /// Whether this peer keeps copies of topics that others host.
     pub replica: bool,
+    /// How fast copies of its topics are brought up to date while they are not in sync, 10^6 bytes a
+    /// second.
+    pub repair_mb_per_s: u64,
     /// Size of a journal segment.
     pub segment_bytes: u64,
     /// Memory for the newest messages.

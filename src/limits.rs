@@ -285,6 +285,12 @@ pub const REPAIR_AFTER: Duration = Duration::from_secs(300);
 /// Topics that get new copies for lost ones at the same time: bounds what repair takes from a
 /// network's bandwidth.
 pub const REPAIRS_AT_ONCE: usize = 16;
+/// Bytes a second that a host sends to copies that are not in sync (`repair_mb_per_s`), unless told
+/// otherwise: most of a gigabit network, a fifth of what a disk reads.
+pub const REPAIR_BYTES_PER_S: u64 = 100_000_000;
+/// How often a host looks whether a copy that has to wait for that is in sync by now: much less than
+/// [`REPLICA_LAG`], for its topic's publishers wait for it then.
+pub const REPAIR_LOOK: Duration = Duration::from_millis(10);
 /// Topics that get their first further copies at once, every [`SESSION_TICK`]: ten thousand a second,
 /// so that a second peer does not have a million topics to open in one moment.
 pub const PLACED_AT_ONCE: usize = 1_024;

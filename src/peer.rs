@@ -78,6 +78,9 @@ pub struct PeerOptions {
     pub advertise: Option<IpAddr>,
     /// Whether it is willing to keep copies of topics that others host.
     pub keeps_copies: bool,
+    /// How fast copies of topics that it hosts are brought up to date, all together, while they are not
+    /// in sync.
+    pub repair_bytes_per_s: u64,
     /// The journal's folder and sizes.
     pub journal: journal::Options,
 }
@@ -173,7 +176,8 @@ impl Parts {
         let tips = Arc::new(tips::Tips::default());
         let changed = Arc::new(reports::Changed::default());
         let me = options.identity.fingerprint();
-        let replication = Replication::new(me, Arc::clone(&tips), Arc::clone(&changed));
+        let replication = Replication::new(me, Arc::clone(&tips), Arc::clone(&changed))
+            .paced(options.repair_bytes_per_s);
         replication.peers.named(me, &options.name);
         let replication = Arc::new(replication);
         let (failed, fatal) = mpsc::channel(1);

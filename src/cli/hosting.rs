@@ -13,6 +13,8 @@ use crate::peer::{self, Listen, PeerError, PeerOptions, Started, Stopped};
 use crate::transport::{Identity, KnownIndex};
 use crate::types::PeerName;
 
+const MB: u64 = 1_000_000;
+
 /// A peer that is ready to run.
 pub struct Hosting {
     options: PeerOptions,
@@ -57,6 +59,7 @@ impl Hosting {
                 listen,
                 advertise: advertise(ctx).await?,
                 keeps_copies: config.peer_node.replica,
+                repair_bytes_per_s: config.peer_node.repair_mb_per_s.saturating_mul(MB),
                 journal,
             },
             name: name.clone(),

@@ -119,6 +119,13 @@ pub const KEYS: &[Key] = &[
         about: "whether this peer keeps copies of topics that others host",
     },
     Key {
+        path: "peer_node.repair_mb_per_s",
+        expects: "a whole number of 10^6 bytes, at least 1",
+        default: "100",
+        about: "how fast this peer brings others' copies of its topics up to date, all together; above \
+                what the topics take in, or they never get there",
+    },
+    Key {
         path: "peer_node.segment_bytes",
         expects: "a whole number of bytes from 1048576 to 4294967296",
         default: "134217728",

@@ -46,6 +46,7 @@ pub(super) fn defaults() -> Config {
             replicas: TopicSettings::default().replicas,
             min_in_sync: TopicSettings::default().min_in_sync,
             replica: true,
+            repair_mb_per_s: limits::REPAIR_BYTES_PER_S / 1_000_000,
             segment_bytes: 128 << 20,
             tail_cache_bytes: 64 << 20,
         },
@@ -237,6 +238,11 @@ impl Values<'_> {
         self.number("peer_node.replicas", COPIES, &mut node.replicas)?;
         self.number("peer_node.min_in_sync", COPIES, &mut node.min_in_sync)?;
         self.take("peer_node.replica", |v| v.as_bool(), |is| node.replica = is)?;
+        self.number(
+            "peer_node.repair_mb_per_s",
+            1..=u64::MAX,
+            &mut node.repair_mb_per_s,
+        )?;
         let sizes = limits::SEGMENT_BYTES_RANGE;
         self.number("peer_node.segment_bytes", sizes, &mut node.segment_bytes)?;
         self.number(

@@ -13,6 +13,7 @@
 //! | `hosting` | the machine of all hosted topics, and what its effects do |
 //! | `hosted`, `stream` | one hosted topic: who waits for its watermark; one replica: what waits to be sent |
 //! | `serving` | the stream of a replica |
+//! | `pace` | how fast copies that are not in sync are brought up to date |
 //! | `asking` | what hosts ask of the index, and the time at which they look again |
 //! | `draining` | what the index has held while nobody hosted, on its way into the log |
 //! | `roles` | what the index assigns: hosting begun and ended, copies kept |
@@ -30,6 +31,7 @@ pub(in crate::peer) mod following;
 pub(in crate::peer) mod frames;
 pub(in crate::peer) mod hosted;
 mod hosting;
+mod pace;
 pub(in crate::peer) mod peers;
 pub(in crate::peer) mod records;
 pub(in crate::peer) mod roles;
@@ -49,10 +51,12 @@ use tokio::sync::Notify;
 use self::asking::Asks;
 use self::draining::Drains;
 use self::hosted::{Gate, Hosted, Settled, Settlement};
+use self::pace::Pace;
 use self::peers::Peers;
 use super::reports::Changed;
 use super::tips::Tips;
 use crate::journal::{self, Journal, TopicStat};
+use crate::limits;
 use crate::types::{Fingerprint, Offset, TopicId};
 use crate::wire::{ErrorCode, ErrorReply};
 
@@ -82,6 +86,8 @@ pub(super) struct Replication {
     /// Replicas at the tips: of what is durable here.
     replica_tips: Tips,
     changed: Arc<Changed>,
+    /// Of all copies together that are not in sync.
+    pace: Mutex<Pace>,
     journal: OnceLock<Journal>,
     /// The index has told this process all that it is to hold.
     told: AtomicBool,
@@ -104,9 +110,16 @@ impl Replication {
             tips,
             replica_tips: Tips::default(),
             changed,
+            pace: Mutex::new(Pace::new(limits::REPAIR_BYTES_PER_S)),
             journal: OnceLock::new(),
             told: AtomicBool::new(false),
         }
+    }
+
+    /// Brings copies that are not in sync up to date at this rate, all together.
+    pub(super) fn paced(self, bytes_per_s: u64) -> Self {
+        *self.pace.lock() = Pace::new(bytes_per_s);
+        self
     }
 
     /// The journal is open. Its hooks call [`Replication::synced`], so it comes second.

@@ -184,6 +184,11 @@ impl HostTopic {
         self.in_sync.filter(has)
     }
 
+    /// Whether appends wait for this replica, so that nothing must hold it up: it is in sync, or may be.
+    pub fn waits_for(&self, context: &HostContext, peer: PeerNo) -> bool {
+        self.required(context).contains(peer)
+    }
+
     /// The replicas that are not in sync, and how many messages of the log each lacks; `None`: it has not
     /// told yet.
     pub fn behind(&self) -> impl Iterator<Item = (PeerNo, Option<u64>)> + '_ {

@@ -145,6 +145,12 @@ impl Hosting {
         self.topics.get(&id)
     }
 
+    /// Whether a topic's appends wait for this replica.
+    pub fn waits_for(&self, id: TopicId, peer: PeerNo) -> bool {
+        let topic = self.topics.get(&id);
+        topic.is_some_and(|topic| topic.waits_for(&self.context, peer))
+    }
+
     /// All hosted topics, in no particular order.
     pub fn topics(&self) -> impl Iterator<Item = (&TopicId, &HostTopic)> {
         self.topics.iter()

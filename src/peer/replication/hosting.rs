@@ -328,6 +328,11 @@ impl Replication {
         }
     }
 
+    /// Whether a topic's appends wait for this replica.
+    pub(super) fn waits_for(&self, topic: TopicId, peer: PeerNo) -> bool {
+        self.machine.lock().hosting.waits_for(topic, peer)
+    }
+
     /// A frame of a replica.
     pub(super) fn stream_frame(&self, peer: PeerNo, stream: &Arc<ReplicaStream>, frame: Up) {
         let machine = &mut *self.machine.lock();

@@ -4,6 +4,9 @@
 //! A replica is sent all that is durable here, committed or not: it is by its having it that it becomes
 //! committed. Reading and writing go on beside each other, so that a replica that takes its time with
 //! batches is still heard.
+//!
+//! Replicas that appends do not wait for share a rate ([`super::pace`]), so that copying large topics leaves
+//! room for what is published; those that appends wait for are never held up by it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use hashbrown::{HashMap, HashSet};
 use super::frames::{self, FromReplica};
 use super::stream::{Outbox, ReplicaStream, Unsent};
 use super::{Replication, hosted};
+use crate::clock;
 use crate::journal::{Journal, PositionKey};
 use crate::limits;
 use crate::peer::host::{Caller, Host, journal_stopped};
@@ -51,6 +55,7 @@ pub(in crate::peer) async fn serve(
         watcher: Arc::new(Watcher::default()),
         slots: HashMap::new(),
         ready: VecDeque::new(),
+        held_up: Vec::new(),
         queued: HashSet::new(),
     };
     receiver.set_max(limits::METADATA_REQUEST_BYTES);
@@ -115,6 +120,8 @@ struct Sending<'a> {
     slots: HashMap<SlotNo, Slot>,
     /// Slots that may have batches to send, each once, in turn.
     ready: VecDeque<SlotNo>,
+    /// Slots whose turn it was, but not yet by the pace.
+    held_up: Vec<SlotNo>,
     queued: HashSet<SlotNo>,
 }
 
@@ -133,8 +140,33 @@ impl Sending<'_> {
                 () = std::future::ready(()), if !self.ready.is_empty() => {
                     self.serve_next(sender).await?;
                 }
+                () = self.pause(), if !self.held_up.is_empty() => {
+                    self.ready.extend(self.held_up.drain(..));
+                }
             }
         }
+    }
+
+    /// Until the pace allows more; or, for that comes first where it does, until a replica that is held
+    /// up may be one that appends wait for by now.
+    async fn pause(&self) {
+        let pace = &self.opened.replication.pace;
+        let wait = pace.lock().wait(clock::mono_now());
+        tokio::time::sleep(wait.min(limits::REPAIR_LOOK)).await;
+    }
+
+    /// Whether the replica may be sent a topic's batches now; and whether that counts.
+    fn may_send(&self, topic: TopicId) -> (bool, bool) {
+        let replication = self.opened.replication;
+        if replication.waits_for(topic, self.opened.peer) {
+            return (true, false);
+        }
+        (self.pace_allows(), true)
+    }
+
+    fn pace_allows(&self) -> bool {
+        let pace = &self.opened.replication.pace;
+        pace.lock().wait(clock::mono_now()).is_zero()
     }
 
     fn push(&mut self, slot: SlotNo) {
@@ -185,9 +217,22 @@ impl Sending<'_> {
 
     /// Sends one frame's worth of the slot whose turn it is, and queues it again if there is more.
     async fn serve_next(&mut self, sender: &mut FrameSender) -> Result<(), CallError> {
+        // However much there is to send to copies that are in sync, the others have their turn.
+        if !self.held_up.is_empty() && self.pace_allows() {
+            self.ready.extend(self.held_up.drain(..));
+        }
         let Some(id) = self.ready.pop_front() else {
             return Ok(());
         };
+        let Some(topic) = self.slots.get(&id).map(|slot| slot.topic) else {
+            self.queued.remove(&id);
+            return Ok(());
+        };
+        let (now, counts) = self.may_send(topic);
+        if !now {
+            self.held_up.push(id);
+            return Ok(());
+        }
         self.queued.remove(&id);
         let Some(slot) = self.slots.get_mut(&id) else {
             return Ok(());
@@ -197,6 +242,11 @@ impl Sending<'_> {
             Ok(slice) if slice.batches.is_empty() => Ok(()),
             Ok(slice) => {
                 slot.next = slice.next;
+                if counts {
+                    let bytes = slice.batches.iter().map(|batch| batch.len()).sum();
+                    let pace = &self.opened.replication.pace;
+                    pace.lock().sent(bytes, clock::mono_now());
+                }
                 if slice.next < slice.end {
                     self.push(id);
                 }
