@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashSet;
 
-use super::directory::{Directory, Slot};
+use super::directory::{Directory, ErasureNo, Slot};
 use crate::limits;
 use crate::types::{Fingerprint, TopicId};
 use crate::wire::index::copies::CopyReport;
@@ -41,7 +41,7 @@ struct InFlight {
     revision: u64,
     hosts: Vec<TopicId>,
     copies: Vec<TopicId>,
-    erases: Vec<TopicId>,
+    erases: Vec<(TopicId, ErasureNo)>,
 }
 
 /// What a host has done, by its word.
@@ -49,8 +49,8 @@ struct InFlight {
 pub struct Done {
     /// Topics that it durably hosts.
     pub accepted: Vec<TopicId>,
-    /// Topics that it has erased.
-    pub erased: Vec<TopicId>,
+    /// Topics that it has erased, with the order that it was told: there may be a later one by now.
+    pub erased: Vec<(TopicId, ErasureNo)>,
     /// Topics that it does not host, and why.
     pub refused: Vec<(TopicId, ErrorReply)>,
     /// Topics of which it knows a later epoch, among those that the frame told it to host or copy.
@@ -120,7 +120,9 @@ impl Feed {
         match self.listing {
             Some(Listing::Erasures { after }) => self.list_erasures(directory, after),
             Some(Listing::Hosted { from }) => self.list_hosted(directory, from),
-            None if self.queue.is_empty() && self.ask.is_some() => self.frame(Vec::new(), false),
+            None if self.queue.is_empty() && self.ask.is_some() => {
+                self.frame(Vec::new(), Vec::new(), false)
+            }
             None if self.queue.is_empty() => Next::Wait,
             None => self.next_differences(directory),
         }
@@ -128,13 +130,13 @@ impl Feed {
 
     fn list_erasures(&mut self, directory: &Directory, after: Option<TopicId>) -> Next {
         let topics = directory.erasures_from(self.host, after, limits::ASSIGNMENTS_PER_FRAME);
-        let Some(&last) = topics.last() else {
+        let Some(&(last, _)) = topics.last() else {
             self.listing = Some(Listing::Hosted { from: 0 });
             return Next::Again;
         };
         self.listing = Some(Listing::Erasures { after: Some(last) });
-        let erases = topics.into_iter().map(|topic| Assignment::Erase { topic });
-        self.frame(erases.collect(), false)
+        let told = topics.iter().map(|&(topic, _)| Assignment::Erase { topic });
+        self.frame(told.collect(), topics, false)
     }
 
     fn list_hosted(&mut self, directory: &Directory, from: Slot) -> Next {
@@ -144,42 +146,49 @@ impl Feed {
         if assignments.is_empty() && next.is_some() {
             return Next::Again;
         }
-        self.frame(assignments, next.is_none())
+        self.frame(assignments, Vec::new(), next.is_none())
     }
 
     fn next_differences(&mut self, directory: &Directory) -> Next {
         let count = self.queue.len().min(limits::ASSIGNMENTS_PER_FRAME);
         let due = self.queue.drain(..count);
+        let mut erases = Vec::new();
         let assignments: Vec<Assignment> = due
             .filter_map(|difference| match difference {
                 // Gone or hosted elsewhere by now: another difference says so.
                 Difference::Host(topic) => directory.assignment(self.host, topic),
                 // It keeps a copy again: erasing it now would take one that is counted on.
-                Difference::Erase(topic) => directory
-                    .is_to_erase(self.host, topic)
-                    .then_some(Assignment::Erase { topic }),
+                Difference::Erase(topic) => {
+                    erases.push((topic, directory.erasure(self.host, topic)?));
+                    Some(Assignment::Erase { topic })
+                }
             })
             .collect();
         if assignments.is_empty() {
             return Next::Again;
         }
-        self.frame(assignments, false)
+        self.frame(assignments, erases, false)
     }
 
-    fn frame(&mut self, assignments: Vec<Assignment>, full_list_ends: bool) -> Next {
+    fn frame(
+        &mut self,
+        assignments: Vec<Assignment>,
+        erases: Vec<(TopicId, ErasureNo)>,
+        full_list_ends: bool,
+    ) -> Next {
         self.revision += 1;
         let mut waiting = InFlight {
             revision: self.revision,
             hosts: Vec::new(),
             copies: Vec::new(),
-            erases: Vec::new(),
+            erases,
         };
         for assignment in &assignments {
             match assignment {
                 Assignment::Host { topic, .. } => waiting.hosts.push(*topic),
                 // Nobody waits for a copy's beginning; the host may know more of it than the index.
                 Assignment::Replicate { topic, .. } => waiting.copies.push(*topic),
-                Assignment::Erase { topic } => waiting.erases.push(*topic),
+                Assignment::Erase { .. } => {}
             }
         }
         self.in_flight.push_back(waiting);
@@ -229,7 +238,7 @@ impl Feed {
         done.refused
             .retain(|(topic, _)| done.accepted.contains(topic));
         done.accepted.retain(|topic| !left.contains(topic));
-        done.erased.retain(|topic| !left.contains(topic));
+        done.erased.retain(|(topic, _)| !left.contains(topic));
         Ok(done)
     }
 }

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::directory::{Directory, Slot};
+use super::directory::{Directory, ErasureNo, Slot};
 use super::record::Change;
 use crate::replication::held::Incoming;
 use crate::types::{
@@ -185,10 +185,10 @@ pub enum Event {
     Repair {
         topics: Vec<TopicId>,
     },
-    /// A host has erased topics.
+    /// A host has erased topics, each as this order told it to.
     Erased {
         host: Fingerprint,
-        topics: Vec<TopicId>,
+        topics: Vec<(TopicId, ErasureNo)>,
     },
     /// A host has not taken topics that were just created.
     HostRefused {

@@ -50,6 +50,7 @@ use topics::{Packed, Parts, Topics};
 
 pub use lags::ToldLags;
 pub use listing::TopicFilter;
+pub use peers::ErasureNo;
 pub(crate) use topics::Slot;
 
 /// Everything that the index knows.
@@ -81,6 +82,8 @@ pub struct Directory {
     behind: BTreeMap<TopicId, BTreeMap<Fingerprint, CopyReport>>,
     /// The operator says that this index comes from a backup: nothing is decided about any topic.
     restored: bool,
+    /// The number of the last erasure. Volatile: numbers tell the tombstones of one process apart.
+    erasures: ErasureNo,
 }
 
 impl Directory {
@@ -98,6 +101,7 @@ impl Directory {
             in_doubt: false,
             behind: BTreeMap::new(),
             restored: false,
+            erasures: 0,
             held: BTreeMap::new(),
             held_bytes: 0,
             settings: Interner::new(),
@@ -390,15 +394,35 @@ impl Directory {
 
     fn put_erasure(&mut self, host: Fingerprint, topic: TopicId) {
         let number = self.acquire_key(host);
-        if !self.peers[number as usize].erasures.insert(topic) {
+        self.erasures += 1;
+        let known = &mut self.peers[number as usize].erasures;
+        if known.insert(topic, self.erasures).is_some() {
             self.release_key(number);
         }
     }
 
     fn delete_erasure(&mut self, host: Fingerprint, topic: TopicId) {
         let number = self.number(host);
-        if self.peers[number as usize].erasures.remove(&topic) {
+        if self.peers[number as usize]
+            .erasures
+            .remove(&topic)
+            .is_some()
+        {
             self.release_key(number);
+        }
+    }
+
+    /// What peers were told to erase goes by the old numbers.
+    fn keep_erasures(&mut self, old: &Directory) {
+        self.erasures += old.erasures;
+        for (number, slot) in self.peers.iter_mut().enumerate() {
+            if slot.erasures.is_empty() {
+                continue;
+            }
+            let key = *self.keys.get(number as u32);
+            for (&topic, known) in &mut slot.erasures {
+                *known = old.erasure(key, topic).unwrap_or(*known + old.erasures);
+            }
         }
     }
 
@@ -428,10 +452,11 @@ impl Directory {
         }
     }
 
-    /// Takes over what no store keeps: who is live and when reports came.
+    /// Takes over what no store keeps: who is live and when reports came, and how erasures are numbered.
     pub fn keep_volatile(&mut self, old: &Directory) {
         self.in_doubt = old.in_doubt;
         self.behind = old.behind.clone();
+        self.keep_erasures(old);
         for number in old.names.values() {
             let slot = &old.peers[*number as usize];
             if slot.live {

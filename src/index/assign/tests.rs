@@ -41,6 +41,18 @@ fn assigned(revision: u64) -> Assigned {
     }
 }
 
+/// Sends all that may be sent, none of which is acknowledged; the revisions.
+fn send(feed: &mut Feed, directory: &Directory) -> Vec<u64> {
+    let mut revisions = vec![];
+    loop {
+        match feed.next(directory) {
+            Next::Frame(frame) => revisions.push(frame.revision),
+            Next::Again => {}
+            Next::Wait => return revisions,
+        }
+    }
+}
+
 /// Sends and acknowledges until there is nothing left; all frames.
 fn drain(feed: &mut Feed, directory: &Directory) -> Vec<Assign> {
     let mut frames = vec![];
@@ -150,7 +162,7 @@ fn acknowledgements_say_what_was_done() {
         known: vec![],
     };
     assert_eq!(feed.acked(refused), Ok(done));
-    assert_eq!(feed.acked(assigned(1)).unwrap().erased, [id(9)]);
+    assert_eq!(feed.acked(assigned(1)).unwrap().erased, [(id(9), 1)]);
     assert_eq!(
         feed.acked(assigned(1)).unwrap_err().code(),
         ErrorCode::Malformed
@@ -187,8 +199,26 @@ fn only_of_what_a_frame_told_it_a_host_may_know_more() {
         known: vec![knows(1), knows(9), knows(77)],
     };
     let erased = feed.acked(answer(1)).unwrap();
-    assert_eq!((erased.known, erased.erased), (vec![], vec![id(9)]));
+    assert_eq!((erased.known, erased.erased), (vec![], vec![(id(9), 1)]));
     let done = feed.acked(answer(2)).unwrap();
     assert_eq!(done.known, [knows(1)]);
     assert_eq!(done.accepted, [id(0)]);
+}
+
+#[test]
+fn a_host_confirms_the_erasure_that_its_frame_told_it() {
+    let mut directory = directory(0);
+    let (host, topic) = (HOST, id(9));
+    directory.apply(&Change::PutErasure { host, topic });
+    let mut feed = Feed::new(HOST);
+    let listed = send(&mut feed, &directory);
+    directory.apply(&Change::DeleteErasure { host, topic });
+    directory.apply(&Change::PutErasure { host, topic });
+    feed.push([Difference::Erase(topic)]);
+    let told = send(&mut feed, &directory);
+    let now = directory.erasure(HOST, topic).unwrap();
+    let earlier = feed.acked(assigned(listed[0])).unwrap().erased;
+    assert_eq!(earlier, [(topic, now - 1)]);
+    let erased = feed.acked(assigned(told[0])).unwrap().erased;
+    assert_eq!(erased, [(topic, now)]);
 }

@@ -5,7 +5,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::index::directory::Directory;
+use crate::index::directory::{Directory, ErasureNo};
 use crate::index::record::{
     Change, Counters, Expected, PeerRecord, SubscriptionRecord, Table, TopicRecord,
 };
@@ -238,6 +238,15 @@ impl View<'_> {
         match self.overlay.erasures.get(&(peer, topic)) {
             Some(&known) => known,
             None => self.base.is_to_erase(peer, topic),
+        }
+    }
+
+    /// The order by which a peer is still to erase a copy, if it may have been told of it: one that this
+    /// commit gives or takes back has no number yet.
+    pub(super) fn erasure(&self, peer: Fingerprint, topic: TopicId) -> Option<ErasureNo> {
+        match self.overlay.erasures.get(&(peer, topic)) {
+            Some(_) => None,
+            None => self.base.erasure(peer, topic),
         }
     }
 

@@ -183,7 +183,7 @@ fn take_over(view: &View<'_>, decision: &mut Decision, old: &WaitingRecord, new:
             ..topic
         }));
     }
-    for topic in view.base.erasures_from(old, None, usize::MAX) {
+    for (topic, _) in view.base.erasures_from(old, None, usize::MAX) {
         decision
             .changes
             .push(Change::DeleteErasure { host: old, topic });

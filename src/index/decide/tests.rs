@@ -266,7 +266,7 @@ fn creating_and_deleting_have_exactly_these_effects() {
     }));
     let erased = Event::Erased {
         host: key(1),
-        topics: vec![id(9), id(8)],
+        topics: vec![(id(9), 1), (id(8), 1)],
     };
     let gone = [Change::DeleteErasure {
         host: key(1),

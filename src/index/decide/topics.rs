@@ -10,6 +10,7 @@ use super::overlay::View;
 use super::recasting::{Places, Recasting, Why, configuration, recast};
 use super::rights::{self, Action, Caller};
 use super::{Answer, Decision, Effect, Happened};
+use crate::index::directory::ErasureNo;
 use crate::index::record::{Change, Counters, PeerRecord, TopicRecord, TopicState};
 use crate::limits;
 use crate::replication::configuration::Configuration;
@@ -418,16 +419,21 @@ pub(super) fn host_refused(
     Ok(decision)
 }
 
-/// The host's word that data is gone: its tombstones go.
-pub(super) fn erased(view: &View<'_>, host: Fingerprint, topics: &[TopicId]) -> Decision {
+/// The host's word that data is gone: its tombstones go, but for those that it has been given since,
+/// which are of a later copy.
+pub(super) fn erased(
+    view: &View<'_>,
+    host: Fingerprint,
+    topics: &[(TopicId, ErasureNo)],
+) -> Decision {
     let mut decision = Decision::answered(Answer::Done);
     let known = topics
         .iter()
-        .filter(|&&topic| view.base.is_to_erase(host, topic));
-    let gone = known.map(|&topic| Change::DeleteErasure { host, topic });
+        .filter(|&&(topic, order)| view.erasure(host, topic) == Some(order));
+    let gone = known.map(|&(topic, _)| Change::DeleteErasure { host, topic });
     decision.changes.extend(gone);
     // It was not to get a new copy before.
-    if topics.iter().any(|&topic| copies::lacks(view, topic)) {
+    if topics.iter().any(|&(topic, _)| copies::lacks(view, topic)) {
         decision.effects.push(Effect::PlaceCopies);
     }
     decision

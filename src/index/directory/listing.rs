@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::{Directory, Packed, Slot};
+use super::{Directory, ErasureNo, Packed, Slot};
 use crate::index::record::{Change, TopicRecord};
 use crate::limits;
 use crate::replication::members::PeerNo;
@@ -122,7 +122,7 @@ impl Directory {
         host: Fingerprint,
         after: Option<TopicId>,
         limit: usize,
-    ) -> Vec<TopicId> {
+    ) -> Vec<(TopicId, ErasureNo)> {
         let Some(number) = self.keys.find(&host) else {
             return Vec::new();
         };
@@ -131,14 +131,20 @@ impl Directory {
         erasures
             .range((from, Bound::Unbounded))
             .take(limit)
-            .copied()
+            .map(|(&topic, &number)| (topic, number))
             .collect()
+    }
+
+    /// The order by which a host is still to erase a topic.
+    pub fn erasure(&self, host: Fingerprint, topic: TopicId) -> Option<ErasureNo> {
+        let number = self.keys.find(&host)?;
+        let erasures = &self.peers[number as usize].erasures;
+        erasures.get(&topic).copied()
     }
 
     /// Whether a host is still to erase a topic.
     pub fn is_to_erase(&self, host: Fingerprint, topic: TopicId) -> bool {
-        let number = self.keys.find(&host);
-        number.is_some_and(|number| self.peers[number as usize].erasures.contains(&topic))
+        self.erasure(host, topic).is_some()
     }
 
     /// Subscriptions to a topic, by peer.
@@ -195,7 +201,11 @@ impl Directory {
             peer: key,
             serial: notice.serial,
         });
-        (notices.collect(), self.erasures_from(key, None, usize::MAX))
+        let erasures = self.erasures_from(key, None, usize::MAX).into_iter();
+        (
+            notices.collect(),
+            erasures.map(|(topic, _)| topic).collect(),
+        )
     }
 
     /// Notices older than `before`, at most `limit`.
@@ -266,7 +276,7 @@ impl Directory {
             }));
             all.extend(
                 slot.erasures
-                    .iter()
+                    .keys()
                     .map(|&topic| Change::PutErasure { host: key, topic }),
             );
         }

@@ -1,10 +1,13 @@
 //! What is known of one key.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::index::record::{PeerRecord, WaitingRecord};
 use crate::types::{Fingerprint, TopicId};
 use crate::wire::index::{HostAddress, Notice};
+
+/// Tells one order to erase a copy from a later one to erase the next copy of the same topic.
+pub type ErasureNo = u64;
 
 /// One key, registered or only named by some topic.
 #[derive(Debug, Default)]
@@ -24,7 +27,8 @@ pub(super) struct PeerSlot {
     pub(super) owned: u32,
     pub(super) subscriptions: u32,
     pub(super) notices: VecDeque<Notice>,
-    pub(super) erasures: BTreeSet<TopicId>,
+    /// Topics that it is still to erase.
+    pub(super) erasures: BTreeMap<TopicId, ErasureNo>,
     /// What lookups answer, made once per change of the peer.
     pub(super) address: Option<HostAddress>,
 }

@@ -314,3 +314,28 @@ fn nobody_is_live_without_a_name() {
     assert!(!directory.set_live(key(5), true));
     assert_eq!(directory.live_count(), 0);
 }
+
+#[test]
+fn erasures_keep_their_numbers_over_a_reload_and_new_ones_get_others() {
+    let erase = |n| Change::PutErasure {
+        host: key(1),
+        topic: id(n),
+    };
+    let mut directory = Directory::new(3);
+    directory.apply(&erase(1));
+    directory.apply(&erase(2));
+    let mut loaded = Directory::new(4);
+    [erase(2), erase(3)].iter().for_each(|it| loaded.apply(it));
+    loaded.keep_volatile(&directory);
+    loaded.apply(&erase(4));
+    let numbers = loaded.erasures_from(key(1), None, 9).into_iter();
+    let mut numbers: Vec<_> = numbers.map(|(_, number)| number).collect();
+    assert_eq!(
+        loaded.erasure(key(1), id(2)),
+        directory.erasure(key(1), id(2))
+    );
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 3);
+    assert!(!numbers.contains(&directory.erasure(key(1), id(1)).unwrap()));
+}

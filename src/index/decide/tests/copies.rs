@@ -493,6 +493,38 @@ fn who_has_yet_to_erase_a_copy_gets_no_new_one() {
 }
 
 #[test]
+fn a_late_word_on_an_earlier_erasure_leaves_the_later_one() {
+    let mut applied = Applied::keepers(2);
+    applied.decide(&create(1, "T1", 9)).answer.unwrap();
+    applied.in_sync("T1", &[1, 2]);
+    applied.decide(&applied.wants("T1", 1)).answer.unwrap();
+    // Told twice, as after a full list; the first word comes before the next copy, the other after it.
+    let told = |applied: &Applied| Event::Erased {
+        host: key(2),
+        topics: applied.directory.erasures_from(key(2), None, 1_000),
+    };
+    let first = told(&applied);
+    assert_eq!(applied.decide(&first).changes.len(), 1);
+    applied.decide(&applied.wants("T1", 2)).answer.unwrap();
+    let place = Event::Place { from: 0 };
+    applied.decide(&place).answer.unwrap();
+    assert_eq!(applied.topic("T1").replicas, keys([1, 2]));
+    let release = applied.wants("T1", 1);
+    // In the commit that lets the copy go, too.
+    let mut overlay = Overlay::default();
+    let released = decide(&applied.directory, &mut overlay, &release, NOW);
+    released.answer.unwrap();
+    let early = decide(&applied.directory, &mut overlay, &first, NOW);
+    assert_eq!(early.changes, []);
+    applied.decide(&release).answer.unwrap();
+    assert_eq!(applied.decide(&first).changes, []);
+    assert!(applied.directory.is_to_erase(key(2), id(9)));
+    let second = told(&applied);
+    applied.decide(&second).answer.unwrap();
+    assert!(!applied.directory.is_to_erase(key(2), id(9)));
+}
+
+#[test]
 fn a_copy_let_go_is_not_taken_up_again_in_the_same_commit() {
     let mut applied = Applied::keepers(2);
     applied.decide(&create(1, "T1", 9)).answer.unwrap();

@@ -341,7 +341,7 @@ impl Model {
             let erasures = directory.erasures_from(fingerprint, None, 1_000);
             model
                 .erasures
-                .extend(erasures.iter().map(|topic| (key, topic.0[0])));
+                .extend(erasures.iter().map(|(topic, _)| (key, topic.0[0])));
             for topic in TOPICS {
                 if directory
                     .subscription(fingerprint, topic, &Group::default())
@@ -371,7 +371,7 @@ impl Model {
     }
 }
 
-fn event(op: &Op, model: &Model, id_number: u8) -> Event {
+fn event(op: &Op, model: &Model, directory: &Directory, id_number: u8) -> Event {
     let group = Group::default();
     let topic_name = |topic: usize| name(TOPICS[topic]);
     match *op {
@@ -423,11 +423,9 @@ fn event(op: &Op, model: &Model, id_number: u8) -> Event {
             keep_topics: keep,
         },
         Op::Erased { key } => {
-            let own = model.erasures.iter().filter(|(host, _)| *host == key);
-            Event::Erased {
-                host: super::key(key),
-                topics: own.map(|&(_, topic)| id(topic)).collect(),
-            }
+            let host = super::key(key);
+            let topics = directory.erasures_from(host, None, 1_000);
+            Event::Erased { host, topics }
         }
         Op::Reload => Event::FlushReports,
     }
@@ -481,8 +479,12 @@ proptest! {
         let mut pending = Pending::default();
         for (at, (op, commit)) in ops.iter().enumerate() {
             let id = at as u8 + 1;
-            let event = event(op, &model, id);
-            if event.stands_alone() || matches!(op, Op::Reload | Op::Erased { .. }) {
+            // What a peer confirms, it has been told after it was committed.
+            if matches!(op, Op::Reload | Op::Erased { .. }) {
+                pending.commit(&mut directory, &store);
+            }
+            let event = event(op, &model, &directory, id);
+            if event.stands_alone() {
                 pending.commit(&mut directory, &store);
             }
             let decision = decide(&directory, &mut pending.overlay, &event, NOW);
