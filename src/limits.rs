@@ -274,6 +274,9 @@ pub const COPIES: usize = 7;
 /// How long a replica may trail its host before the host asks for a set without it (`replica_lag_ms`):
 /// some hundred round trips of a network and tens of syncs, yet short enough to wait for.
 pub const REPLICA_LAG: Duration = Duration::from_millis(1_000);
+/// How long a replica has to wait with its next word that it knows a higher epoch than its host: each such
+/// word holds the topic up for a round trip to the index, and an honest one is not needed twice.
+pub const DOUBT_REST: Duration = Duration::from_secs(10);
 /// Answers to a replica's joins that wait to be sent on its stream; with more, it is not read from.
 pub const REPLICA_ANSWERS_WAITING: usize = 4_096;
 /// After how long an assignment that the journal did not take is tried again: a full disk may have room

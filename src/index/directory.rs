@@ -459,9 +459,13 @@ impl Directory {
         self.keep_erasures(old);
         for number in old.names.values() {
             let slot = &old.peers[*number as usize];
+            let key = *old.keys.get(*number);
             if slot.live {
-                self.set_live(*old.keys.get(*number), true);
-                self.set_willing(*old.keys.get(*number), slot.willing);
+                self.set_live(key, true);
+                self.set_willing(key, slot.willing);
+            }
+            if let Some(number) = self.keys.find(&key) {
+                self.peers[number as usize].from_before = slot.from_before;
             }
         }
         self.take_over_lags(old);

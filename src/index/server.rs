@@ -126,6 +126,7 @@ pub async fn run_with(
 
     let directory = Arc::new(RwLock::new(directory));
     let presence = Presence::new(clock::mono_now(), options.leases.wait);
+    directory.write().begin();
     directory.write().set_doubt(true);
     let marker = options.data_dir.join("restored");
     if options.restored {

@@ -11,6 +11,7 @@
 //! Guarantees: the high watermark never falls (asserted after every event) and rises only to what every
 //! required member has; a deposed host advances and proposes nothing.
 
+mod doubts;
 mod follower;
 mod messages;
 mod proposals;
@@ -24,6 +25,7 @@ use super::epochs::TopicLog;
 use super::members::{Members, PeerNo};
 use super::rules::{Rule, Rules};
 use crate::types::{Epoch, Incarnation, MonoNs, Offset, Version};
+use doubts::Doubts;
 use follower::Follower;
 
 pub use crate::limits::REPLICA_LAG;
@@ -73,8 +75,8 @@ pub struct HostTopic {
     replicas: Members,
     min_in_sync: u8,
     role: Role,
-    /// A replica knows a higher epoch: nothing is taken or acknowledged until the index has said who hosts.
-    doubted: bool,
+    /// Replicas know higher epochs: nothing is taken or acknowledged until the index has said who hosts.
+    doubts: Doubts,
     /// A proposal is on its way.
     asking: bool,
     /// The outcome of an earlier proposal under this version is not known.
@@ -122,7 +124,7 @@ impl HostTopic {
             replicas: record.replicas,
             min_in_sync,
             role: Role::Serving,
-            doubted: false,
+            doubts: Doubts::default(),
             asking: false,
             unknown: false,
             pending: None,
@@ -169,7 +171,7 @@ impl HostTopic {
     /// Whether appends may come in: it hosts, is not handing over, and enough copies are in sync.
     pub fn takes_appends(&self) -> bool {
         self.role == Role::Serving
-            && !self.doubted
+            && !self.doubts.are_open()
             && self.in_sync.len() >= usize::from(self.min_in_sync)
     }
 
@@ -219,7 +221,7 @@ impl HostTopic {
             }
             HostEvent::Trimmed { start } => self.log.trim(start.min(self.high_watermark)),
             HostEvent::Join(peer, incarnation, join) => {
-                self.on_join(peer, incarnation, join, &mut effects);
+                self.on_join(peer, incarnation, join, now, &mut effects);
             }
             HostEvent::Acked(peer, incarnation, ack) => {
                 self.on_acked(peer, incarnation, ack, &mut effects);
@@ -227,10 +229,9 @@ impl HostTopic {
             HostEvent::Gone(peer) => self.on_gone(peer, now),
             HostEvent::Altered(answer) => self.on_altered(context, answer, &mut effects),
             HostEvent::Record(record) => self.learn(context, &record, &mut effects),
-            HostEvent::Fenced(epoch) if epoch > self.epoch => self.doubt(&mut effects),
+            HostEvent::Fenced(peer, epoch) => self.doubt(peer, epoch, now, &mut effects),
             HostEvent::MinInSync(least) => self.min_in_sync = least,
             HostEvent::Wake => self.wake_at = None,
-            HostEvent::Fenced(_) => {}
         }
         self.renew_followers(context, now);
         self.settle(context, now, &mut effects);
@@ -249,13 +250,11 @@ impl HostTopic {
         peer: PeerNo,
         incarnation: Incarnation,
         join: Join,
+        now: MonoNs,
         effects: &mut Vec<HostEffect>,
     ) {
-        // Who is no replica has no say.
         let is_replica = self.replicas.contains(peer);
-        if is_replica && join.known > self.epoch {
-            self.doubt(effects);
-        }
+        self.doubt(peer, join.known, now, effects);
         if self.is_deposed() || !is_replica || join.known > self.epoch {
             effects.push(HostEffect::Refuse(peer));
             return;
@@ -320,9 +319,11 @@ impl HostTopic {
         effects: &mut Vec<HostEffect>,
     ) {
         self.asking = false;
-        if self.doubted && answer != Altered::Unknown {
-            self.doubted = false;
-            effects.push(HostEffect::Pause(self.role != Role::Serving));
+        if self.doubts.are_open() && answer != Altered::Unknown {
+            self.doubts.settle();
+            if !self.doubts.are_open() {
+                effects.push(HostEffect::Pause(self.role != Role::Serving));
+            }
         }
         match answer {
             Altered::Applied(record) => self.learn(context, &record, effects),
@@ -375,6 +376,7 @@ impl HostTopic {
         let leaving = self.replicas.filter(|peer| !record.replicas.contains(peer));
         effects.extend(leaving.iter().map(HostEffect::Refuse));
         self.followers.retain(|f| record.replicas.contains(f.peer));
+        self.let_go_doubts(record.replicas, effects);
         self.replicas = record.replicas;
         self.take_phase(record.phase, effects);
         // Its copy is damaged (rule 10).
@@ -406,12 +408,23 @@ impl HostTopic {
 
     /// A replica's word does not end the role, for it may be wrong, and then the topic would have no host.
     /// But while it may be right, this peer acknowledges nothing. The set that holds is proposed
-    /// again: the index applies it, or tells that another peer hosts.
-    fn doubt(&mut self, effects: &mut Vec<HostEffect>) {
-        if !self.is_deposed() && !self.doubted {
-            self.doubted = true;
+    /// again: the index applies it, or tells that another peer hosts. Who is no replica has no say.
+    fn doubt(&mut self, peer: PeerNo, claimed: Epoch, now: MonoNs, effects: &mut Vec<HostEffect>) {
+        if self.is_deposed() || !self.replicas.contains(peer) || claimed <= self.epoch {
+            return;
+        }
+        let doubted = self.doubts.are_open();
+        if self.doubts.raise(peer, claimed, now) && !doubted {
             self.unknown = true;
             effects.push(HostEffect::Pause(true));
+        }
+    }
+
+    fn let_go_doubts(&mut self, replicas: Members, effects: &mut Vec<HostEffect>) {
+        let doubted = self.doubts.are_open();
+        self.doubts.keep(replicas);
+        if doubted && !self.doubts.are_open() && self.role == Role::Serving {
+            effects.push(HostEffect::Pause(false));
         }
     }
 
@@ -484,7 +497,7 @@ impl HostTopic {
     }
 
     fn advance(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
-        if self.doubted || self.in_sync.len() < usize::from(self.min_in_sync) {
+        if self.doubts.are_open() || self.in_sync.len() < usize::from(self.min_in_sync) {
             return;
         }
         let required = self.required(context);

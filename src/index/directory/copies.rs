@@ -312,6 +312,29 @@ impl Directory {
         news
     }
 
+    /// The index has started with this directory: whoever had a session by then may come from a time that
+    /// a restored store does not know.
+    pub fn begin(&mut self) {
+        for slot in &mut self.peers {
+            let record = slot.record.as_ref();
+            slot.from_before = record.is_some_and(|record| record.storage.is_some());
+        }
+    }
+
+    /// Whether a peer that was not asked may freeze a topic by its word. Who keeps a copy by the record may.
+    /// So may, of a later grant, who had a session before this index started: the topic may have
+    /// been moved there after the backup. A stranger's word waits until all are asked.
+    pub fn may_freeze(&self, peer: Fingerprint, report: &CopyReport) -> bool {
+        if self.restored || self.keeps_copy(peer, report.topic) {
+            return true;
+        }
+        let slot = self.topics.find_id(report.topic);
+        let grant = slot.map(|slot| self.topics.packed(slot).grant);
+        let later = grant.is_some_and(|grant| report.known.grant > grant);
+        let number = self.keys.find(&peer);
+        later && number.is_some_and(|number| self.peers[number as usize].from_before)
+    }
+
     /// Whether a peer knows more of a topic than this index; see [`Directory::note_known`].
     pub fn is_behind(&self, topic: TopicId) -> bool {
         self.restored || self.behind.contains_key(&topic)

@@ -17,6 +17,8 @@ pub(super) struct PeerSlot {
     pub(super) live: bool,
     /// It has been live since the index last began to doubt. Volatile.
     pub(super) seen: bool,
+    /// It had a session before this index started. Volatile.
+    pub(super) from_before: bool,
     /// It keeps copies of topics that others host, if asked. Volatile.
     pub(super) willing: bool,
     /// It gives its topics to others and gets no new ones. Volatile.

@@ -212,10 +212,25 @@ impl Index {
             return Err(no_session());
         }
         match report.round {
-            0 => self.hub.known(caller.key, &report.copies),
+            0 => self.take_unasked(caller.key, report.copies),
             _ => self.recovery.take(caller.key, report)?,
         }
         Ok(CopiesReported {})
+    }
+
+    /// What the full list of assignments has not named. Only a word that may come of a backup counts, or
+    /// anybody could stop anybody's topics.
+    fn take_unasked(&self, peer: Fingerprint, mut words: Vec<CopyReport>) {
+        let told = words.len();
+        {
+            let directory = self.directory.read();
+            words.retain(|word| directory.may_freeze(peer, word));
+        }
+        let unheard = told - words.len();
+        if unheard > 0 {
+            tracing::debug!(target: "waypost::index", %peer, unheard, "A peer holds topics that it is not to keep; should this index come from a backup: waypost index recover");
+        }
+        self.hub.known(peer, &words);
     }
 
     async fn gather(&self, topic: Option<TopicId>) -> u64 {

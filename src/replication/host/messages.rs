@@ -69,8 +69,9 @@ pub enum HostEvent {
     Record(Configuration),
     /// The owner has set another least number of in-sync copies.
     MinInSync(u8),
-    /// A replica knows this epoch; whether it is right if that is a higher one, the index tells.
-    Fenced(Epoch),
+    /// A replica says that it knows this epoch; whether that is right if it is a higher one, the index
+    /// tells.
+    Fenced(PeerNo, Epoch),
     /// The time of [`HostEffect::WakeAt`] has come.
     Wake,
 }

@@ -13,7 +13,7 @@ impl HostTopic {
     /// does no harm, and saying it once may be lost.
     pub(super) fn hand_over(&mut self, context: &HostContext, effects: &mut Vec<HostEffect>) {
         if let Role::HandingOver(to) = self.role
-            && !self.doubted
+            && !self.doubts.are_open()
         {
             let end = Some(self.log.end());
             let level = self.in_sync.contains(to) && self.end_of(context, to) == end;
@@ -32,13 +32,14 @@ impl HostTopic {
         if self.asking {
             return;
         }
-        let members = match self.doubted {
+        let doubted = self.doubts.are_open();
+        let members = match doubted {
             true => self.in_sync,
             false => self.wished(context, now),
         };
         // After an unknown outcome the same set, proposed again, settles it: whether it is applied or
         // refused, the version tells what became of the earlier one.
-        if members == self.in_sync && !self.unknown {
+        if members == self.in_sync && !self.unknown && !doubted {
             return;
         }
         let pending = self.pending.unwrap_or(members).union(members);
@@ -49,6 +50,7 @@ impl HostTopic {
         }
         self.pending = Some(pending);
         self.asking = true;
+        self.doubts.ask();
         effects.push(HostEffect::Propose(AlterInSync {
             from: context.me,
             epoch: self.epoch,

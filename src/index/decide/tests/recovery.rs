@@ -148,3 +148,29 @@ fn loss_is_accepted_only_where_nobody_has_everything() {
     assert_eq!(record.grant, 3);
     assert_eq!(record.in_sync, [key(3)]);
 }
+
+#[test]
+fn a_stranger_that_was_not_asked_freezes_nothing() {
+    let mut applied = keepers(3);
+    applied.decide(&create(1, "T1", 9)).answer.unwrap();
+    let later = word(4, 4, 50);
+    let newer = CopyReport {
+        version: 7,
+        ..word(1, 1, 5)
+    };
+    let may = |applied: &Applied, n, word| applied.directory.may_freeze(key(n), word);
+    // It has come since the index started.
+    assert!(!may(&applied, 3, &later));
+    // By the record it keeps the copy.
+    assert!(may(&applied, 1, &later) && may(&applied, 1, &newer));
+    assert!(!may(&applied, 9, &later), "nobody knows it");
+    // The topic may have been moved to it after the backup with which the index started.
+    applied.directory.begin();
+    assert!(may(&applied, 3, &later));
+    assert!(!may(&applied, 3, &newer), "its host was another one then");
+    applied.decide(&register(4)).answer.unwrap();
+    applied.decide(&keep(4, 4, 4)).answer.unwrap();
+    assert!(!may(&applied, 4, &later));
+    applied.directory.set_restored(true);
+    assert!(may(&applied, 4, &later));
+}
