@@ -4,6 +4,12 @@
 //! A seed that fails prints itself; `WAYPOST_SIM_SEED=n` runs that one alone, `WAYPOST_SIM_SEEDS=n` as
 //! many as you like, `WAYPOST_SIM_FROM=n` from there on.
 
+#[path = "replication_sim/disk.rs"]
+mod disk;
+#[path = "replication_sim/faults.rs"]
+mod faults;
+#[path = "replication_sim/held.rs"]
+mod held;
 #[path = "common/history.rs"]
 mod history;
 #[path = "replication_sim/index.rs"]
@@ -15,7 +21,7 @@ mod peer;
 #[path = "replication_sim/world.rs"]
 mod world;
 
-use net::Faults;
+use faults::Faults;
 use peer::Care;
 use waypost::clock;
 use waypost::replication::rules::{Rule, Rules};
@@ -28,6 +34,9 @@ const CARE: Care = Care {
     rules: Rules::ALL,
     fsync: true,
     dedupe: true,
+    quarantine: true,
+    dedupe_transfer: true,
+    drain_dedupe: true,
 };
 
 fn variable(name: &str) -> Option<u64> {
@@ -75,18 +84,26 @@ fn seeds() {
         only.is_some() || given_up as u64 <= count / 20,
         "too many are excused"
     );
+    let missing = faults.missing();
     assert!(
-        only.is_some() || faults.all_kinds(),
-        "some kind of fault never happened"
+        only.is_some() || missing.is_empty(),
+        "these never came: {missing:?}"
     );
 }
 
 /// Whether some seed finds it.
 fn found(name: &str, care: Care, seeds: u64) {
-    let quiet = |seed| std::panic::catch_unwind(|| run(seed, care).2.is_err()).unwrap_or(true);
-    let seed = (0..seeds).find(|&seed| quiet(seed));
-    println!("{name}: found by seed {seed:?}");
-    assert!(seed.is_some(), "{name}: nothing was found in {seeds} seeds");
+    let wrong = |seed| {
+        let ran = std::panic::catch_unwind(|| run(seed, care).2);
+        ran.unwrap_or_else(|_| Err("a machine's assertion".to_owned()))
+            .err()
+    };
+    let found = (0..seeds).find_map(|seed| Some((seed, wrong(seed)?)));
+    let (seed, why) = found.unwrap_or_else(|| panic!("{name}: nothing was found in {seeds} seeds"));
+    println!(
+        "{name}: found by seed {seed}: {}",
+        why.lines().next().unwrap_or("")
+    );
 }
 
 #[test]
@@ -107,6 +124,42 @@ fn a_host_without_dedupe_is_found() {
         "dedupe off",
         Care {
             dedupe: false,
+            ..CARE
+        },
+        200,
+    );
+}
+
+#[test]
+fn a_damaged_copy_that_stays_in_the_set_is_found() {
+    found(
+        "quarantine off",
+        Care {
+            quarantine: false,
+            ..CARE
+        },
+        200,
+    );
+}
+
+#[test]
+fn a_copy_that_is_not_told_of_producers_is_found() {
+    found(
+        "dedupe transfer off",
+        Care {
+            dedupe_transfer: false,
+            ..CARE
+        },
+        200,
+    );
+}
+
+#[test]
+fn a_drain_without_dedupe_is_found() {
+    found(
+        "drain without dedupe",
+        Care {
+            drain_dedupe: false,
             ..CARE
         },
         200,

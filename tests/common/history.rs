@@ -75,11 +75,26 @@ impl History {
 
     /// Checks what a reader found in a topic: offsets and bodies in the order of reading.
     pub fn check(&self, topic: &str, read: &[(u64, Vec<u8>)]) -> Result<(), String> {
+        self.check_from(topic, 1, read)
+    }
+
+    /// As [`History::check`], where retention has taken all below `start`: what was acknowledged or read
+    /// there is gone, and must not be anywhere else.
+    pub fn check_from(
+        &self,
+        topic: &str,
+        start: u64,
+        read: &[(u64, Vec<u8>)],
+    ) -> Result<(), String> {
         let nothing = HashSet::new();
         let sent = self.sent.get(topic).unwrap_or(&nothing);
         let mut seen: HashMap<Sent, u64> = HashMap::new();
         let mut latest: HashMap<String, u64> = HashMap::new();
-        for (due, (offset, body)) in (1..).zip(read) {
+        for (offset, message) in self.known_below(topic, start) {
+            seen.insert(message.clone(), offset);
+            latest.insert(message.publisher.clone(), message.number);
+        }
+        for (due, (offset, body)) in (start..).zip(read) {
             if *offset != due {
                 return Err(format!("{topic}: offset {offset} where {due} was due"));
             }
@@ -118,6 +133,15 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// What is known to have been below an offset, in its order.
+    fn known_below(&self, topic: &str, start: u64) -> BTreeMap<u64, &Sent> {
+        let acknowledged = self.acknowledged.get(topic).into_iter().flatten();
+        let observed = self.observed.get(topic).into_iter().flatten();
+        let known = acknowledged.chain(observed);
+        let below = known.filter(|(offset, _)| **offset < start);
+        below.map(|(&offset, message)| (offset, message)).collect()
     }
 }
 
@@ -191,6 +215,20 @@ mod tests {
             number: 1,
         };
         assert!(history().acknowledged("T", twice, 1).is_err());
+    }
+
+    #[test]
+    fn what_retention_took_comes_nowhere_again() {
+        let kept = |bodies: &[&str]| {
+            let numbered = (2..).zip(bodies);
+            let read = numbered.map(|(at, body)| (at, body.as_bytes().to_vec()));
+            history().check_from("T", 2, &read.collect::<Vec<_>>())
+        };
+        kept(&["p 2", "p 3"]).unwrap();
+        for lie in [&["p 2", "p 1"][..], &["p 1", "p 2"], &["p 3"], &[]] {
+            assert!(kept(lie).is_err(), "{lie:?}");
+        }
+        assert!(history().check_from("T", 2, &read(&["p 2"])).is_err());
     }
 
     #[test]

@@ -4,9 +4,11 @@ use waypost::replication::configuration::Altered;
 use waypost::replication::manager::{self, Candidate, Standing, Step};
 use waypost::replication::members::PeerNo;
 use waypost::replication::rules::Rule;
-use waypost::types::Epoch;
+use waypost::types::{Epoch, Offset};
 
-use super::net::{CLIENT, Event, INDEX, MS, Msg, Topic};
+use super::disk::Copy;
+use super::held::Kept;
+use super::net::{Body, CLIENT, Event, INDEX, MS, Msg, Topic};
 use super::peer::id;
 use super::world::{MESSAGES, PEERS, TOPICS, WAIT, World, name, sent};
 
@@ -74,7 +76,7 @@ impl World {
         }
     }
 
-    fn assign(&mut self, topic: Topic) {
+    pub fn assign(&mut self, topic: Topic) {
         for to in 0..PEERS {
             let fact = &self.facts[to as usize];
             if fact.live {
@@ -148,7 +150,7 @@ impl World {
                     },
                 );
             }
-            _ => {}
+            other => self.at_index_held(other),
         }
     }
 
@@ -200,7 +202,7 @@ impl World {
                 let record = manager::drop_copy(&self.records[&topic], PeerNo(peer));
                 // A shrink to that peer alone was on its way when the disk was lost.
                 if record.is_some_and(|record| record.in_sync.is_empty()) {
-                    self.given_up.push(topic);
+                    self.given_up.insert(topic);
                 }
                 record.and_then(|record| self.records.insert(topic, record));
             }
@@ -229,26 +231,41 @@ impl World {
         }
         let to = self.records[&topic].host.0;
         let body = (no, self.publishers[usize::from(no)].number);
-        self.clock.send(CLIENT, to, Msg::Append { to, topic, body });
-        let pause = self.clock.between(20 * MS, 400 * MS);
+        match self.nobody_hosts(topic) && self.clock.chance(70) {
+            true => self.clock.send(CLIENT, INDEX, Msg::Hold { topic, body }),
+            false => self.clock.send(CLIENT, to, Msg::Append { to, topic, body }),
+        }
+        let pause = self.clock.between(20 * MS, 1_100 * MS);
         self.clock.after(pause, Event::Publish(no));
     }
 
     /// Looks at what each host shows to readers.
     pub fn read(&mut self) -> Result<(), String> {
-        for peer in self.peers.iter().filter(|peer| peer.up) {
+        for peer in 0..PEERS {
             for topic in 1..=TOPICS {
-                let Some(hosted) = peer.hosting.topic(id(topic)) else {
-                    continue;
-                };
-                let shown = hosted.high_watermark().0 as usize - 1;
-                for (at, (_, body)) in peer.disk[&topic].log[..shown].iter().enumerate() {
-                    self.history
-                        .observed(&name(topic), at as u64 + 1, sent(*body))?;
-                }
+                self.read_at(peer, topic)?;
             }
         }
         self.clock.after(100 * MS, Event::Read);
+        Ok(())
+    }
+
+    fn read_at(&mut self, peer: u32, topic: Topic) -> Result<(), String> {
+        let peer = &self.peers[peer as usize];
+        let Some(hosted) = peer.hosting.topic(id(topic)).filter(|_| peer.up) else {
+            return Ok(());
+        };
+        let shown = self.shown.entry(topic).or_default();
+        for (offset, body) in peer.disk[&topic].until(hosted.high_watermark()) {
+            let at = offset as usize - 1;
+            if shown.len() <= at {
+                shown.resize(at + 1, None);
+            }
+            // The history knows what was read already.
+            if shown[at].replace(body) != Some(body) {
+                self.history.observed(&name(topic), offset, sent(body))?;
+            }
+        }
         Ok(())
     }
 
@@ -262,14 +279,15 @@ impl World {
         let pause = self.clock.between(100 * MS, 1_500 * MS);
         self.clock.after(pause, Event::Fault);
         let no = self.clock.between(0, u64::from(PEERS) - 1) as u32;
-        match self.clock.between(0, 10) {
+        match self.clock.between(0, 14) {
             0..=2 if self.peers[no as usize].up => {
                 self.clock.faults.crashes += 1;
                 let torn = self.clock.chance(50);
                 self.crash(no, torn);
             }
-            3 if self.may_wipe(no) => {
+            3 if !self.wiped && self.may_harm(no) => {
                 self.wiped = true;
+                self.harmed = Some(no);
                 self.clock.faults.wipes += 1;
                 self.crash(no, false);
                 let storage = self.clock.number() + 100;
@@ -284,7 +302,10 @@ impl World {
             7 => {
                 self.clock.faults.index_restarts += 1;
                 self.index_up = !self.index_up;
+                self.held.values_mut().for_each(Kept::reload);
             }
+            10 | 11 if self.may_harm(no) => self.flip(no),
+            12 | 13 => self.trim(),
             9 => {
                 self.clock.faults.moves += 1;
                 let topic = self.clock.between(1, u64::from(TOPICS)) as Topic;
@@ -322,13 +343,41 @@ impl World {
     }
 
     /// A disk may be lost when nothing rests on it alone: what is promised is no more.
-    fn may_wipe(&self, no: u32) -> bool {
+    fn may_harm(&self, no: u32) -> bool {
         let elsewhere = |topic: Topic| {
             let in_sync = self.records[&topic].in_sync;
-            !in_sync.without(PeerNo(no)).is_empty() && in_sync.len() > 1
-                || !in_sync.contains(PeerNo(no))
+            !in_sync.without(PeerNo(no)).is_empty()
         };
-        self.peers[no as usize].up && !self.wiped && (1..=TOPICS).all(elsewhere)
+        self.peers[no as usize].up
+            && self.harmed.is_none_or(|harmed| harmed == no)
+            && (1..=TOPICS).all(elsewhere)
+    }
+
+    /// A bit flips; it is found by the next read or at the next start.
+    fn flip(&mut self, no: u32) {
+        let topic = self.clock.between(1, u64::from(TOPICS)) as Topic;
+        let pick = self.clock.between(0, u64::MAX);
+        let copy = self.peers[no as usize].disk.get_mut(&topic);
+        if !copy.is_some_and(|copy| copy.flip(pick)) {
+            return;
+        }
+        self.harmed = Some(no);
+        self.clock.faults.flips += 1;
+        if self.clock.chance(50) {
+            self.clock.faults.crashes += 1;
+            self.crash(no, false);
+        }
+    }
+
+    /// Retention takes what readers have seen, or could have.
+    fn trim(&mut self) {
+        let topic = self.clock.between(1, u64::from(TOPICS)) as Topic;
+        let host = self.records[&topic].host.0;
+        // What goes unseen could come again, and nobody would know.
+        if self.peers[host as usize].up && self.read_at(host, topic).is_ok() {
+            let trimmed = self.peers[host as usize].trim(&mut self.clock, topic);
+            self.clock.faults.trims += u64::from(trimmed);
+        }
     }
 
     pub fn calm(&mut self) {
@@ -347,38 +396,69 @@ impl World {
 
     pub fn verdict(&mut self) -> Result<(), String> {
         self.read()?;
-        for topic in (1..=TOPICS).filter(|topic| !self.given_up.contains(topic)) {
-            let record = self.records[&topic];
-            let host = &self.peers[record.host.0 as usize];
-            let hosted = host.hosting.topic(id(topic));
-            let hosted = hosted.ok_or_else(|| format!("T{topic} has no host: {record:?}"))?;
-            let shown = hosted.high_watermark().0 as usize - 1;
-            let log = &host.disk[&topic].log;
-            let read = log[..shown].iter().zip(1..);
-            let read: Vec<_> = read
-                .map(|((_, body), at)| (at, sent(*body).body().into_bytes()))
-                .collect();
-            self.history.check(&name(topic), &read)?;
-            let copies = record.in_sync.iter().map(|peer| {
+        for topic in 1..=TOPICS {
+            // A shrink to the peer was on its way when its copy was damaged.
+            let record = &self.records[&topic];
+            let damaged = |peer: PeerNo| {
                 let copy = self.peers[peer.0 as usize].disk.get(&topic);
-                let log = copy.map(|copy| copy.log.clone()).unwrap_or_default();
-                (format!("peer {}", peer.0), log)
-            });
-            super::history::equal_copies(&name(topic), copies)?;
-            if record.in_sync.len() < self.copies {
-                return Err(format!(
-                    "T{topic} has not come back to its copies: {record:?}
-{}",
-                    self.told(topic)
-                ));
+                copy.is_some_and(|copy| copy.damaged)
+            };
+            if record.in_sync.len() == 1 && damaged(record.host) {
+                self.given_up.insert(topic);
             }
+        }
+        for topic in (1..=TOPICS).filter(|topic| !self.given_up.contains(topic)) {
+            self.judge(topic)?;
         }
         let stuck = self
             .publishers
             .iter()
             .position(|p| !p.acked || p.number < MESSAGES)
             .filter(|_| self.given_up.is_empty());
-        stuck.map_or(Ok(()), |no| Err(format!("publisher {no} got no answer")))
+        stuck.map_or(Ok(()), |no| {
+            let topic = no as u8 % TOPICS + 1;
+            let told = self.told(topic);
+            Err(format!("publisher {no} got no answer\n{told}"))
+        })
+    }
+
+    fn judge(&self, topic: Topic) -> Result<(), String> {
+        let record = self.records[&topic];
+        let host = &self.peers[record.host.0 as usize];
+        let hosted = host.hosting.topic(id(topic));
+        let hosted = hosted.ok_or_else(|| {
+            let told = self.told(topic);
+            format!("T{topic} has no host: {record:?}\n{told}")
+        })?;
+        let disk = &host.disk[&topic];
+        let log: Vec<(u64, Body)> = disk.until(hosted.high_watermark()).collect();
+        let read = log.iter();
+        let read: Vec<_> = read
+            .map(|&(at, body)| (at, sent(body).body().into_bytes()))
+            .collect();
+        self.history
+            .check_from(&name(topic), disk.start().0, &read)?;
+        self.check_held(topic, &log)?;
+        let copy_of = |peer: PeerNo| self.peers[peer.0 as usize].disk.get(&topic);
+        // Retention reaches other copies, and other hosts, with the next message.
+        let starts = record.in_sync.iter().filter_map(copy_of).map(Copy::start);
+        let kept_by_all = starts.max().unwrap_or(Offset::FIRST).0;
+        let copies = record.in_sync.iter().map(|peer| {
+            let log = copy_of(peer).map(|copy| {
+                let kept = copy.until(copy.end());
+                let kept = kept.filter(|&(at, _)| at >= kept_by_all);
+                (copy.end(), kept.collect::<Vec<_>>())
+            });
+            (format!("peer {}", peer.0), log)
+        });
+        super::history::equal_copies(&name(topic), copies)?;
+        if record.in_sync.len() < self.copies {
+            let told = self.told(topic);
+            return Err(format!(
+                "T{topic} has not come back to its copies: {record:?}\n{told}"
+            ));
+        }
+        Ok(())
     }
 
     /// What each peer thinks of a topic.

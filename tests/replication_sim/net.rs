@@ -10,6 +10,8 @@ use waypost::replication::configuration::{AlterInSync, Altered, Configuration};
 use waypost::replication::hosting::{Down, SlotNo, Up};
 use waypost::types::{Epoch, Offset};
 
+use super::faults::Faults;
+
 /// Microseconds.
 pub type Time = u64;
 pub const MS: Time = 1_000;
@@ -49,7 +51,32 @@ pub enum Msg {
         peer: Node,
         boot: u64,
     },
+    /// A publisher leaves a message while nobody can host.
+    Hold {
+        topic: Topic,
+        body: Body,
+    },
+    Drain {
+        topic: Topic,
+        peer: Node,
+        boot: u64,
+        epoch: Epoch,
+        serial: u64,
+    },
+    Settle {
+        topic: Topic,
+        peer: Node,
+        epoch: Epoch,
+        through: Option<u64>,
+    },
     // to a peer, from the index
+    Drained {
+        to: Node,
+        boot: u64,
+        topic: Topic,
+        serial: u64,
+        page: Vec<(u64, Body)>,
+    },
     Opened {
         to: Node,
         boot: u64,
@@ -93,7 +120,27 @@ pub enum Msg {
         conn: u64,
         slot: SlotNo,
     },
+    // between two peers, beside their streams
+    FetchDedupe {
+        to: Node,
+        from: Node,
+        boot: u64,
+        topic: Topic,
+        slot: SlotNo,
+        below: Offset,
+    },
+    Dedupe {
+        to: Node,
+        boot: u64,
+        topic: Topic,
+        slot: SlotNo,
+        table: Vec<(Body, Offset)>,
+    },
     // of publishers
+    Held {
+        topic: Topic,
+        body: Body,
+    },
     Append {
         to: Node,
         topic: Topic,
@@ -121,94 +168,6 @@ pub enum Event {
     Start(Node),
     Heal(u64),
     Quiet,
-}
-
-/// What was done to a run.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Faults {
-    pub crashes: u64,
-    pub torn: u64,
-    pub failed_syncs: u64,
-    pub wipes: u64,
-    pub full: u64,
-    pub pauses: u64,
-    pub partitions: u64,
-    pub dropped: u64,
-    pub doubled: u64,
-    pub index_restarts: u64,
-    pub broken_streams: u64,
-    /// Hand-overs that were wished for, and those that came about.
-    pub moves: u64,
-    pub moved: u64,
-}
-
-impl Faults {
-    pub fn total(&self) -> u64 {
-        let Faults {
-            crashes,
-            torn,
-            failed_syncs,
-            wipes,
-            full,
-            pauses,
-            partitions,
-            dropped,
-            doubled,
-            index_restarts,
-            broken_streams,
-            moves,
-            moved: _,
-        } = *self;
-        crashes
-            + torn
-            + failed_syncs
-            + wipes
-            + full
-            + pauses
-            + partitions
-            + dropped
-            + doubled
-            + index_restarts
-            + broken_streams
-            + moves
-    }
-
-    pub fn add(&mut self, other: &Faults) {
-        self.crashes += other.crashes;
-        self.torn += other.torn;
-        self.failed_syncs += other.failed_syncs;
-        self.wipes += other.wipes;
-        self.full += other.full;
-        self.pauses += other.pauses;
-        self.partitions += other.partitions;
-        self.dropped += other.dropped;
-        self.doubled += other.doubled;
-        self.index_restarts += other.index_restarts;
-        self.broken_streams += other.broken_streams;
-        self.moves += other.moves;
-        self.moved += other.moved;
-    }
-
-    /// Each kind has happened at least once.
-    pub fn all_kinds(&self) -> bool {
-        [
-            self.crashes,
-            self.torn,
-            self.failed_syncs,
-            self.wipes,
-            self.full,
-            self.pauses,
-            self.partitions,
-            self.dropped,
-            self.doubled,
-            self.index_restarts,
-            self.broken_streams,
-            self.moves,
-            self.moved,
-        ]
-        .iter()
-        .all(|&count| count > 0)
-    }
 }
 
 /// Who is at an end of a message.

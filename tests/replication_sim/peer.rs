@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use waypost::replication::acks::JournalSeq;
 use waypost::replication::configuration::{Altered, Configuration};
-use waypost::replication::epochs::TopicLog;
 use waypost::replication::following::{Entry, Following, FollowingEffect};
 use waypost::replication::host::{HostContext, HostEvent, REPLICA_LAG};
-use waypost::replication::hosting::{Hosting, HostingEffect, SlotNo};
+use waypost::replication::hosting::{Hosting, HostingEffect, SlotNo, Up};
 use waypost::replication::members::PeerNo;
 use waypost::replication::replica::may_host;
 use waypost::replication::rules::Rules;
 use waypost::types::{Epoch, MonoNs, Offset, TopicId};
 
+use super::disk::{Copy, Rec};
+use super::held::Drain;
 use super::net::{Body, CLIENT, Clock, Event, INDEX, MS, Msg, Node, Time, Topic};
 
 pub fn id(topic: Topic) -> TopicId {
@@ -24,62 +25,18 @@ fn topic_of(id: TopicId) -> Topic {
     id.0[0]
 }
 
-#[derive(Debug, Clone)]
-pub enum Rec {
-    Append(Epoch, Body),
-    Known(Epoch),
-    Host(Epoch),
-    Truncate(Offset),
-    Reset,
-    /// Of no interest here, but synced like the others.
-    Positions,
-}
-
-/// What a disk holds of a topic.
-#[derive(Debug, Clone, Default)]
-pub struct Copy {
-    pub log: Vec<(Epoch, Body)>,
-    pub known: Epoch,
-    pub own_grant: u32,
-}
-
-impl Copy {
-    fn apply(&mut self, rec: &Rec) {
-        match rec {
-            Rec::Append(epoch, body) => {
-                self.log.push((*epoch, *body));
-                self.known = self.known.max(*epoch);
-            }
-            Rec::Known(epoch) => self.known = self.known.max(*epoch),
-            Rec::Host(epoch) => {
-                self.known = self.known.max(*epoch);
-                self.own_grant = epoch.grant;
-            }
-            Rec::Truncate(to) => self.log.truncate(to.0 as usize - 1),
-            Rec::Reset => self.log.clear(),
-            Rec::Positions => {}
-        }
-    }
-
-    pub fn end(&self) -> Offset {
-        Offset(self.log.len() as u64 + 1)
-    }
-
-    fn topic_log(&self) -> TopicLog {
-        let mut log = TopicLog::default();
-        for (epoch, _) in &self.log {
-            log.append(*epoch, log.end().plus(1));
-        }
-        log
-    }
-}
-
 /// What tests switch off to see it missed.
 #[derive(Debug, Clone, Copy)]
 pub struct Care {
     pub rules: Rules,
     pub fsync: bool,
     pub dedupe: bool,
+    /// Damage is told from a torn write, and the copy is fetched anew.
+    pub quarantine: bool,
+    /// A new copy learns what its host remembers of producers.
+    pub dedupe_transfer: bool,
+    /// What was held and is drained twice is told from what is new.
+    pub drain_dedupe: bool,
 }
 
 pub struct Peer {
@@ -108,7 +65,10 @@ pub struct Peer {
     pub heard: BTreeMap<Topic, Configuration>,
     waiting: Vec<(Topic, Offset, Body)>,
     asked: BTreeMap<Topic, (u64, Time)>,
-    care: Care,
+    /// Dedupe tables that were asked for: on which slot, and when to ask again.
+    fetching: BTreeMap<Topic, (SlotNo, Time)>,
+    pub drains: BTreeMap<Topic, Drain>,
+    pub care: Care,
 }
 
 impl Peer {
@@ -141,12 +101,14 @@ impl Peer {
             heard: BTreeMap::new(),
             waiting: Vec::new(),
             asked: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            drains: BTreeMap::new(),
             care,
         }
     }
 
-    /// A new process over the same disk.
-    pub fn start(&mut self, boot: u64) {
+    /// A new process over the same disk; answers how many copies are found to be damaged.
+    pub fn start(&mut self, boot: u64) -> u64 {
         let fresh = Peer::new(self.no, self.care);
         let old = std::mem::replace(self, fresh);
         self.up = true;
@@ -154,26 +116,34 @@ impl Peer {
         self.storage = old.storage;
         self.rate = old.rate;
         self.brought = old.brought;
-        self.written = old.disk.clone();
         self.disk = old.disk;
+        let copies = self.disk.values_mut();
+        let damaged = copies.map(|copy| copy.check(self.care.quarantine));
+        let damaged = damaged.filter(|damaged| *damaged).count();
+        self.written = self.disk.clone();
+        damaged as u64
     }
 
     /// The process dies; of what was not synced the disk keeps some first entries.
     pub fn crash(&mut self, clock: &mut Clock, torn: bool) {
         self.up = false;
-        let keep = if torn {
+        let mut keep = 0;
+        if torn {
             clock.faults.torn += 1;
-            clock.between(0, self.unsynced.len() as u64) as usize
-        } else {
-            0
-        };
-        for (_, topic, rec) in self.unsynced.drain(..).take(keep) {
+            keep = clock.between(0, self.unsynced.len() as u64);
+            // A bit has flipped in what nobody was told of: the log ends before it.
+            if keep > 0 && clock.chance(20) {
+                clock.faults.tail_flips += 1;
+                keep = clock.between(0, keep - 1);
+            }
+        }
+        for (_, topic, rec) in self.unsynced.drain(..).take(keep as usize) {
             self.disk.entry(topic).or_default().apply(&rec);
         }
         if !self.care.fsync {
             for copy in self.disk.values_mut() {
-                let lost = clock.between(0, 3).min(copy.log.len() as u64);
-                copy.log.truncate(copy.log.len() - lost as usize);
+                let lost = clock.between(0, 3).min(copy.end().0 - 1);
+                copy.truncate(Offset(copy.end().0 - lost));
             }
         }
     }
@@ -191,7 +161,7 @@ impl Peer {
 
     // ---- the journal ----
 
-    fn write(&mut self, clock: &mut Clock, seq: JournalSeq, topic: Topic, rec: Rec) {
+    pub fn write(&mut self, clock: &mut Clock, seq: JournalSeq, topic: Topic, rec: Rec) {
         self.written.entry(topic).or_default().apply(&rec);
         self.unsynced.push_back((seq, topic, rec));
         self.start_sync(clock);
@@ -219,11 +189,14 @@ impl Peer {
         let mut durable = 0;
         let mut topics = Vec::new();
         let mut begin = Vec::new();
+        let mut trimmed = Vec::new();
         for (seq, topic, rec) in self.unsynced.drain(..count) {
             self.disk.entry(topic).or_default().apply(&rec);
             durable = durable.max(seq);
-            if let Rec::Host(epoch) = rec {
-                begin.push((topic, epoch));
+            match rec {
+                Rec::Host(epoch) => begin.push((topic, epoch)),
+                Rec::Trim(start) => trimmed.push((topic, start)),
+                _ => {}
             }
             if !topics.contains(&topic) {
                 topics.push(topic);
@@ -238,6 +211,11 @@ impl Peer {
             .collect();
         let effects = self.hosting.synced(&ends, now);
         self.carry_out(clock, effects);
+        for (topic, start) in trimmed {
+            let event = HostEvent::Trimmed { start };
+            let effects = self.hosting.handle(id(topic), event, now);
+            self.carry_out(clock, effects);
+        }
         if durable > 0 {
             let effects = self.following.synced(durable);
             self.do_following(clock, effects, None);
@@ -251,8 +229,9 @@ impl Peer {
 
     // ---- roles ----
 
-    fn copy(&self, topic: Topic) -> Copy {
-        self.written.get(&topic).cloned().unwrap_or_default()
+    /// A topic as written.
+    pub fn copy(&mut self, topic: Topic) -> &Copy {
+        self.written.entry(topic).or_default()
     }
 
     pub fn hear(&mut self, clock: &mut Clock, topic: Topic, record: Configuration) {
@@ -280,7 +259,9 @@ impl Peer {
             self.carry_out(clock, effects);
             return;
         }
-        let copy = self.copy(topic);
+        let no = PeerNo(self.no);
+        let copy = self.written.entry(topic).or_default();
+        let (known, own_grant, damaged) = (copy.known, copy.own_grant, copy.damaged);
         let epoch = Epoch {
             grant: record.grant,
             incarnation: self.incarnation,
@@ -294,7 +275,14 @@ impl Peer {
         }
         match record.acting_host() {
             Some(PeerNo(host)) if host == self.no => {
-                if !may_host(copy.known, copy.own_grant, epoch) {
+                if !may_host(known, own_grant, epoch) {
+                    return;
+                }
+                // Nobody may be cut to it, nor wait for it (rule 10).
+                if damaged {
+                    if record.in_sync.len() > 1 {
+                        self.leave(clock, topic);
+                    }
                     return;
                 }
                 let (followed, effects) = self.following.unfollow(id(topic));
@@ -304,11 +292,14 @@ impl Peer {
                 self.write(clock, 0, topic, Rec::Host(epoch));
             }
             Some(host)
-                if record.replicas.contains(PeerNo(self.no))
+                if record.replicas.contains(no)
                     && self.following.host_of(id(topic)) != Some((host, record.grant)) =>
             {
-                let log = || (copy.topic_log(), copy.known, Offset::FIRST);
-                let effects = self.following.follow(id(topic), host, record.grant, log);
+                let log = || (copy.log().clone(), known, Offset::FIRST);
+                let mut effects = self.following.follow(id(topic), host, record.grant, log);
+                if damaged {
+                    effects.extend(self.following.damaged(id(topic)));
+                }
                 self.do_following(clock, effects, None);
             }
             _ => {}
@@ -323,7 +314,7 @@ impl Peer {
             return;
         }
         self.becoming.remove(&topic);
-        let log = self.disk[&topic].topic_log();
+        let log = self.disk[&topic].log().clone();
         let now = self.local(clock.now);
         let (id, least) = (id(topic), 1);
         let effects = self
@@ -355,6 +346,7 @@ impl Peer {
                 HostingEffect::Committed(topic, end) => {
                     let topic = topic_of(topic);
                     self.answer(clock, topic, end);
+                    self.settle_drain(clock, topic, end);
                 }
                 HostingEffect::Propose(topic, proposal) => {
                     let topic = topic_of(topic);
@@ -373,6 +365,7 @@ impl Peer {
                     let topic = topic_of(topic);
                     self.waiting.retain(|(waiting, ..)| *waiting != topic);
                     self.asked.remove(&topic);
+                    self.drains.remove(&topic);
                     self.carry_out(clock, effects);
                     self.consider(clock, topic);
                 }
@@ -388,6 +381,12 @@ impl Peer {
             }
         }
         self.pump(clock);
+    }
+
+    /// Asks to be in no set with a damaged copy.
+    fn leave(&mut self, clock: &mut Clock, topic: Topic) {
+        let (peer, boot) = (self.no, self.boot);
+        clock.after(MS, Event::Deliver(Msg::Leave { topic, peer, boot }));
     }
 
     fn answer(&mut self, clock: &mut Clock, topic: Topic, end: Offset) {
@@ -406,6 +405,7 @@ impl Peer {
     }
 
     fn pump(&mut self, clock: &mut Clock) {
+        let mut over = Vec::new();
         for (&(to, slot), (topic, next)) in &mut self.serving {
             let Some(hosted) = self.hosting.topic(id(*topic)) else {
                 continue;
@@ -414,7 +414,13 @@ impl Peer {
                 continue;
             };
             while *next < hosted.log().end() {
-                let (epoch, body) = self.disk[topic].log[next.0 as usize - 1];
+                // Retention was faster, or the message does not read: the replica joins again.
+                let copy = &self.disk[topic];
+                let Some((epoch, body)) = copy.at(*next).filter(|_| !copy.is_flipped_at(*next))
+                else {
+                    over.push((to, slot, *topic, *next));
+                    break;
+                };
                 let msg = Msg::Batch {
                     conn,
                     slot,
@@ -425,6 +431,27 @@ impl Peer {
                 clock.after(0, Event::Deliver(msg));
                 *next = next.plus(1);
             }
+        }
+        for (to, slot, topic, at) in over {
+            self.serving.remove(&(to, slot));
+            let now = self.local(clock.now);
+            let given_up = Up::Leave(slot, Epoch::default());
+            let effects = self.hosting.frame(PeerNo(to), given_up, now);
+            self.carry_out(clock, effects);
+            if self.disk[&topic].is_flipped_at(at) {
+                self.found(clock, topic);
+            }
+        }
+    }
+
+    /// A read has met damage.
+    fn found(&mut self, clock: &mut Clock, topic: Topic) {
+        let Some(hosted) = self.hosting.topic(id(topic)) else {
+            return;
+        };
+        if hosted.in_sync().len() > 1 && self.care.quarantine {
+            clock.faults.read_flips += 1;
+            self.leave(clock, topic);
         }
     }
 
@@ -445,8 +472,8 @@ impl Peer {
                     let rec = match entry {
                         Entry::Known(epoch) => Rec::Known(epoch),
                         Entry::Truncate(to) => Rec::Truncate(to),
-                        Entry::Reset(_) => Rec::Reset,
-                        Entry::Trim(_) => continue,
+                        Entry::Reset(start) => Rec::Reset(start),
+                        Entry::Trim(start) => Rec::Trim(start),
                         Entry::Batch => {
                             let (epoch, body) = batch.expect("a batch is written when one came");
                             Rec::Append(epoch, body)
@@ -454,17 +481,80 @@ impl Peer {
                     };
                     self.write(clock, seq, topic_of(topic), rec);
                 }
-                FollowingEffect::LeaveSet(topic) => {
-                    let msg = Msg::Leave {
-                        topic: topic_of(topic),
-                        peer: self.no,
-                        boot: self.boot,
-                    };
-                    clock.after(MS, Event::Deliver(msg));
-                }
-                FollowingEffect::FetchDedupe(..) => unreachable!("nothing is trimmed here"),
+                FollowingEffect::LeaveSet(topic) => self.leave(clock, topic_of(topic)),
+                FollowingEffect::FetchDedupe(_, topic) => self.fetch_dedupe(clock, topic_of(topic)),
             }
         }
+    }
+
+    // ---- what a host remembers of producers ----
+
+    fn fetch_dedupe(&mut self, clock: &mut Clock, topic: Topic) {
+        let of = id(topic);
+        let host = self.following.host_of(of);
+        let log = self.following.topic(of).map(|topic| topic.log().start());
+        let slot = self.following.slot_of(of);
+        let (Some((PeerNo(host), _)), Some(below), Some(slot)) = (host, log, slot) else {
+            self.fetching.remove(&topic);
+            return;
+        };
+        self.fetching.insert(topic, (slot, clock.now + 500 * MS));
+        let msg = Msg::FetchDedupe {
+            to: host,
+            from: self.no,
+            boot: self.boot,
+            topic,
+            slot,
+            below,
+        };
+        clock.send(self.no, host, msg);
+    }
+
+    /// Answers what is durable here.
+    pub fn tell_dedupe(
+        &self,
+        clock: &mut Clock,
+        (to, boot): (Node, u64),
+        topic: Topic,
+        slot: SlotNo,
+        below: Offset,
+    ) {
+        if self.hosting.topic(id(topic)).is_none() {
+            return;
+        }
+        let table = match self.care.dedupe_transfer {
+            true => self.disk[&topic].dedupe_below(below),
+            false => Vec::new(),
+        };
+        let msg = Msg::Dedupe {
+            to,
+            boot,
+            topic,
+            slot,
+            table,
+        };
+        clock.send(self.no, to, msg);
+    }
+
+    pub fn take_dedupe(
+        &mut self,
+        clock: &mut Clock,
+        topic: Topic,
+        slot: SlotNo,
+        table: Vec<(Body, Offset)>,
+    ) {
+        let asked = self
+            .fetching
+            .get(&topic)
+            .is_some_and(|(asked, _)| *asked == slot);
+        if !asked || self.following.slot_of(id(topic)) != Some(slot) {
+            return;
+        }
+        self.fetching.remove(&topic);
+        clock.faults.dedupe_tables += 1;
+        let effects = self.following.dedupe(id(topic));
+        self.write(clock, self.following.written(), topic, Rec::Dedupe(table));
+        self.do_following(clock, effects, None);
     }
 
     // ---- from outside ----
@@ -476,19 +566,42 @@ impl Peer {
         if !hosted.takes_appends() || self.full {
             return;
         }
-        let (epoch, watermark) = (hosted.epoch(), hosted.high_watermark());
-        let copy = self.copy(topic);
-        let of_producer = copy.log.iter().filter(|(_, known)| known.0 == body.0);
-        let last = of_producer.map(|(_, known)| known.1).max().unwrap_or(0);
-        let known = copy.log.iter().position(|(_, known)| *known == body);
-        if let Some(at) = known.filter(|_| self.care.dedupe) {
-            self.waiting.push((topic, Offset(at as u64 + 2), body));
+        let watermark = hosted.high_watermark();
+        let (found, last) = self.copy(topic).find(body);
+        if let Some(at) = found.filter(|_| self.care.dedupe) {
+            self.waiting.push((topic, at.plus(1), body));
             self.answer(clock, topic, watermark);
         } else if body.1 == last + 1 || !self.care.dedupe {
-            self.write(clock, 0, topic, Rec::Append(epoch, body));
-            let end = self.copy(topic).end();
+            let end = self.append_new(clock, topic, body);
             self.waiting.push((topic, end, body));
         }
+    }
+
+    /// Writes a message at the end; answers the end.
+    pub fn append_new(&mut self, clock: &mut Clock, topic: Topic, body: Body) -> Offset {
+        let hosted = self.hosting.topic(id(topic));
+        let epoch = hosted
+            .map(|hosted| hosted.epoch())
+            .expect("the caller has looked");
+        self.write(clock, 0, topic, Rec::Append(epoch, body));
+        self.copy(topic).end()
+    }
+
+    /// Retention: drops committed messages; answers whether there were any.
+    pub fn trim(&mut self, clock: &mut Clock, topic: Topic) -> bool {
+        let Some(hosted) = self.hosting.topic(id(topic)) else {
+            return false;
+        };
+        let (start, committed) = (self.disk[&topic].start(), hosted.high_watermark());
+        if start >= committed {
+            return false;
+        }
+        let start = match clock.chance(60) {
+            true => committed,
+            false => Offset(clock.between(start.0 + 1, committed.0)),
+        };
+        self.write(clock, 0, topic, Rec::Trim(start));
+        true
     }
 
     pub fn altered(&mut self, clock: &mut Clock, topic: Topic, serial: u64, answer: Altered) {
@@ -516,9 +629,20 @@ impl Peer {
         for topic in topics {
             self.consider(clock, topic);
             if !self.full {
-                let effects = self.following.retry(id(topic));
+                let effects = match self.following.is_leaving(id(topic)) {
+                    true => self.following.damaged(id(topic)),
+                    false => self.following.retry(id(topic)),
+                };
                 self.do_following(clock, effects, None);
             }
+            if self
+                .fetching
+                .get(&topic)
+                .is_some_and(|(_, due)| *due < clock.now)
+            {
+                self.fetch_dedupe(clock, topic);
+            }
+            self.drain(clock, topic);
         }
     }
 

@@ -1,10 +1,11 @@
 //! A simulated deployment: an index, peers, publishers, a reader, and what happens to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use waypost::replication::configuration::Configuration;
 use waypost::replication::members::PeerNo;
 
+use super::held::Kept;
 use super::history::{History, Sent};
 use super::net::{Body, Clock, Event, INDEX, MS, Msg, Node, Time, Topic};
 use super::peer::{Care, Peer, id};
@@ -12,7 +13,7 @@ use super::peer::{Care, Peer, id};
 pub const PEERS: u32 = 3;
 pub const TOPICS: u8 = 2;
 pub const PUBLISHERS: u8 = 3;
-pub const MESSAGES: u64 = 12;
+pub const MESSAGES: u64 = 16;
 pub const WAIT: Time = 1_800 * MS;
 /// How long things go wrong.
 const STORM: Time = 12_000 * MS;
@@ -53,11 +54,18 @@ pub struct World {
     pub history: History,
     pub quiet: bool,
     pub wiped: bool,
+    /// Whose disk loses or damages what it was given: one peer's, for what rests on two disks is to outlive one.
+    pub harmed: Option<Node>,
     pub copies: usize,
     /// Who is to host, by somebody's wish.
     pub wishes: BTreeMap<Topic, Node>,
     /// Topics whose only copy was lost with its disk.
-    pub given_up: Vec<Topic>,
+    pub given_up: BTreeSet<Topic>,
+    /// What the index holds.
+    pub held: BTreeMap<Topic, Kept>,
+    pub answered_held: BTreeSet<(Topic, Body)>,
+    /// What readers have seen, by offset; a reader that was overtaken by retention has gaps.
+    pub shown: BTreeMap<Topic, Vec<Option<Body>>>,
 }
 
 pub fn sent(body: Body) -> Sent {
@@ -105,9 +113,13 @@ impl World {
             history: History::default(),
             quiet: false,
             wiped: false,
+            harmed: None,
+            held: BTreeMap::new(),
+            answered_held: BTreeSet::new(),
+            shown: BTreeMap::new(),
             copies,
             wishes: BTreeMap::new(),
-            given_up: Vec::new(),
+            given_up: BTreeSet::new(),
         };
         world.begin();
         world
@@ -163,7 +175,7 @@ impl World {
         let boot = self.clock.number();
         let rate = self.clock.between(80, 120);
         let peer = &mut self.peers[no as usize];
-        peer.start(boot);
+        self.clock.faults.start_flips += peer.start(boot);
         peer.rate = rate;
         self.clock.after(0, Event::PeerTick(no, boot));
     }
@@ -284,6 +296,9 @@ impl World {
     fn deliver(&mut self, msg: Msg) -> Result<(), String> {
         match msg {
             Msg::Open { .. }
+            | Msg::Hold { .. }
+            | Msg::Drain { .. }
+            | Msg::Settle { .. }
             | Msg::Beat { .. }
             | Msg::Alter { .. }
             | Msg::Level { .. }
@@ -302,6 +317,11 @@ impl World {
                 let publisher = &mut self.publishers[usize::from(body.0)];
                 publisher.acked |= publisher.number == body.1;
             }
+            Msg::Held { topic, body } => {
+                self.answered_held.insert((topic, body));
+                let publisher = &mut self.publishers[usize::from(body.0)];
+                publisher.acked |= publisher.number == body.1;
+            }
             Msg::Up { conn, .. } => self.on_stream(conn, 0, msg),
             Msg::Down { conn, .. } | Msg::Batch { conn, .. } | Msg::Positions { conn, .. } => {
                 self.on_stream(conn, 1, msg);
@@ -310,6 +330,9 @@ impl World {
             | Msg::Assign { to, .. }
             | Msg::Altered { to, .. }
             | Msg::Left { to, .. }
+            | Msg::FetchDedupe { to, .. }
+            | Msg::Dedupe { to, .. }
+            | Msg::Drained { to, .. }
             | Msg::Append { to, .. } => self.at_peer(to, msg),
         }
         Ok(())
@@ -362,6 +385,28 @@ impl World {
                 let effects = peer.following.left(id(topic));
                 peer.do_following(clock, effects, None);
             }
+            Msg::FetchDedupe {
+                from,
+                boot,
+                topic,
+                slot,
+                below,
+                ..
+            } => peer.tell_dedupe(clock, (from, boot), topic, slot, below),
+            Msg::Dedupe {
+                boot,
+                topic,
+                slot,
+                table,
+                ..
+            } if boot == peer.boot && !peer.full => peer.take_dedupe(clock, topic, slot, table),
+            Msg::Drained {
+                boot,
+                topic,
+                serial,
+                page,
+                ..
+            } if boot == peer.boot => peer.take_drained(clock, topic, serial, &page),
             Msg::Append { topic, body, .. } => peer.append(clock, topic, body),
             _ => {}
         }
