@@ -2,7 +2,7 @@
 //! seed says; then a while of quiet, in which all must come right again.
 //!
 //! A seed that fails prints itself; `WAYPOST_SIM_SEED=n` runs that one alone, `WAYPOST_SIM_SEEDS=n` as
-//! many as you like, `WAYPOST_SIM_FROM=n` from there on.
+//! many as you like, `WAYPOST_SIM_FROM=n` from there on, `WAYPOST_SIM_THREADS=n` on so many threads.
 
 #[path = "replication_sim/disk.rs"]
 mod disk;
@@ -20,6 +20,10 @@ mod net;
 mod peer;
 #[path = "replication_sim/world.rs"]
 mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
 
 use faults::Faults;
 use peer::Care;
@@ -48,10 +52,54 @@ fn variable(name: &str) -> Option<u64> {
     )
 }
 
-fn run(seed: u64, care: Care) -> (Faults, usize, Result<(), String>) {
+/// What came of a seed.
+struct Run {
+    seed: u64,
+    faults: Faults,
+    given_up: usize,
+    verdict: Result<(), String>,
+}
+
+fn run(seed: u64, care: Care) -> Run {
     let mut world = World::new(seed, care);
-    let verdict = world.run();
-    (world.clock.faults, world.given_up.len(), verdict)
+    let ran = AssertUnwindSafe(|| world.run());
+    let verdict = catch_unwind(ran).unwrap_or_else(|_| {
+        let why = "a machine's own assertion, see above";
+        Err(why.to_owned())
+    });
+    Run {
+        seed,
+        faults: world.clock.faults,
+        given_up: world.given_up.len(),
+        verdict,
+    }
+}
+
+/// Runs seeds on all cores, in their order as far as that goes, until one fails.
+fn run_all(seeds: &[u64], care: Care) -> Vec<Run> {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let work = || {
+        let mut runs = Vec::new();
+        while !failed.load(Ordering::Relaxed)
+            && let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            let run = run(seed, care);
+            failed.fetch_or(run.verdict.is_err(), Ordering::Relaxed);
+            runs.push(run);
+        }
+        runs
+    };
+    let threads = variable("WAYPOST_SIM_THREADS").map(|many| many as usize);
+    let threads = threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let mut runs = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let runs = workers.into_iter().map(|worker| worker.join());
+        runs.flat_map(|runs| runs.expect("a run catches its panics"))
+            .collect::<Vec<_>>()
+    });
+    runs.sort_by_key(|run| run.seed);
+    runs
 }
 
 #[test]
@@ -60,19 +108,20 @@ fn seeds() {
     let from = only.or(variable("WAYPOST_SIM_FROM")).unwrap_or(0);
     let count = only.map_or(variable("WAYPOST_SIM_SEEDS").unwrap_or(1_000), |_| 1);
     let began = clock::mono_now();
+    let regressions = REGRESSIONS.iter().copied().filter(|_| only.is_none());
+    let seeds: Vec<u64> = regressions.chain(from..from + count).collect();
     let mut faults = Faults::default();
     let mut given_up = 0;
-    let regressions = REGRESSIONS.iter().copied().filter(|_| only.is_none());
-    for seed in regressions.chain(from..from + count) {
-        let (injected, lost, verdict) = run(seed, CARE);
-        given_up += lost;
-        if let Err(why) = verdict {
+    for run in run_all(&seeds, CARE) {
+        let seed = run.seed;
+        if let Err(why) = run.verdict {
             panic!(
                 "seed {seed}: {why}\nrun it alone: WAYPOST_SIM_SEED={seed} cargo test --test replication_sim seeds"
             );
         }
-        assert!(injected.total() > 0, "seed {seed}: nothing went wrong");
-        faults.add(&injected);
+        assert!(run.faults.total() > 0, "seed {seed}: nothing went wrong");
+        given_up += run.given_up;
+        faults.add(&run.faults);
     }
     let took = clock::mono_now().since(began).as_secs_f64();
     println!(
@@ -93,12 +142,7 @@ fn seeds() {
 
 /// Whether some seed finds it.
 fn found(name: &str, care: Care, seeds: u64) {
-    let wrong = |seed| {
-        let ran = std::panic::catch_unwind(|| run(seed, care).2);
-        ran.unwrap_or_else(|_| Err("a machine's assertion".to_owned()))
-            .err()
-    };
-    let found = (0..seeds).find_map(|seed| Some((seed, wrong(seed)?)));
+    let found = (0..seeds).find_map(|seed| Some((seed, run(seed, care).verdict.err()?)));
     let (seed, why) = found.unwrap_or_else(|| panic!("{name}: nothing was found in {seeds} seeds"));
     println!(
         "{name}: found by seed {seed}: {}",

@@ -178,8 +178,10 @@ pub const CLIENT: Node = 98;
 pub struct Clock {
     pub now: Time,
     serial: u64,
-    queue: BinaryHeap<Reverse<(Time, u64)>>,
-    events: std::collections::HashMap<u64, Event>,
+    /// When, in which order, and in which place the event lies.
+    queue: BinaryHeap<Reverse<(Time, u64, u32)>>,
+    events: Vec<Option<Event>>,
+    free: Vec<u32>,
     pub random: SmallRng,
     /// One-way: from, to.
     pub cuts: Vec<(u64, Node, Node)>,
@@ -193,7 +195,8 @@ impl Clock {
             now: 0,
             serial: 0,
             queue: BinaryHeap::new(),
-            events: std::collections::HashMap::new(),
+            events: Vec::new(),
+            free: Vec::new(),
             random: SmallRng::seed_from_u64(seed),
             cuts: Vec::new(),
             faults: Faults::default(),
@@ -220,8 +223,13 @@ impl Clock {
 
     pub fn at(&mut self, time: Time, event: Event) {
         let serial = self.number();
-        self.queue.push(Reverse((time.max(self.now), serial)));
-        self.events.insert(serial, event);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() as u32 - 1
+        });
+        self.events[place as usize] = Some(event);
+        self.queue
+            .push(Reverse((time.max(self.now), serial, place)));
     }
 
     pub fn after(&mut self, delay: Time, event: Event) {
@@ -229,9 +237,10 @@ impl Clock {
     }
 
     pub fn next(&mut self) -> Option<Event> {
-        let Reverse((time, serial)) = self.queue.pop()?;
+        let Reverse((time, _, place)) = self.queue.pop()?;
         self.now = time;
-        self.events.remove(&serial)
+        self.free.push(place);
+        self.events[place as usize].take()
     }
 
     pub fn is_cut(&self, from: Node, to: Node) -> bool {
