@@ -5,6 +5,7 @@
 //! | `index_link` | the connection to the index: pinned, registered, made again on loss |
 //! | `routes`, `state` | routes and passes, in memory and on disk, for when the index is down |
 //! | `hosts` | calls to the host of a topic, with fresh routes and passes where needed |
+//! | `silence` | whether a host that says nothing is still there |
 //! | `known` | subscriptions known without asking the index |
 //! | `ask` | questions to peers about themselves |
 //! | `topics` | creating, deleting, listing; subscriptions; peers |
@@ -25,6 +26,7 @@ mod message;
 mod publisher;
 mod pull;
 mod routes;
+mod silence;
 mod state;
 mod topics;
 pub use topics::TopicFilter;

@@ -69,9 +69,9 @@ pub const PUBLISH_BUFFER_BYTES: usize = 256 << 20;
 /// whether it is still the host, and the same process: a killed host's connection looks alive for
 /// [`IDLE_TIMEOUT`].
 pub const SILENCE_BEFORE_PROBE: Duration = Duration::from_secs(1);
-/// A follower whose host stays silent asks again after twice as long, but at most this: a host that was
+/// A reader whose host stays silent asks again after twice as long, but at most this: a host that was
 /// killed while nothing came is left within seconds, and an idle stream costs the index next to nothing.
-pub const SILENCE_BETWEEN_PROBES: Duration = Duration::from_secs(4);
+pub const SILENCE_BETWEEN_PROBES: Duration = Duration::from_secs(2);
 
 /// How long a host may take to open an append stream, after which the connection is not used again:
 /// one round trip, unless the connection is dead and nobody knows yet.

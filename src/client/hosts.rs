@@ -1,6 +1,9 @@
 //! Calls to the host of a topic: find it, show the pass, and on trouble do what the answer's retry
 //! class says, within the client's patience.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::Client;
@@ -81,19 +84,23 @@ impl Client {
     /// trying again will not help, or the patience is used up. `call` may therefore run several
     /// times; it must be repeatable.
     ///
+    /// The patience counts from when `waits` is over: how long the host may take to answer because it is
+    /// asked to wait for something. A host that is found gone meanwhile is left (`silence`).
+    ///
     /// A function that answers a future, not an `AsyncFn`: with that, callers could not spawn what
     /// they make of it.
     pub(crate) async fn on_host<T, F>(
         &self,
         topic: &TopicName,
         doing: &str,
+        waits: Duration,
         call: impl Fn(Connection, Route) -> F,
     ) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, CallError>>,
     {
         let started = clock::mono_now();
-        let patience = self.inner.host_patience;
+        let patience = self.inner.host_patience.saturating_add(waits);
         let mut backoff = Backoff::default();
         loop {
             let failed = match self.try_on_host(topic, doing, &call).await {
@@ -133,7 +140,19 @@ impl Client {
             }
             Err(error) => return Err(Failure::Final(error)),
         };
-        match call(connection, route.clone()).await {
+        // What comes in a call's course is not counted: to ask the index costs little.
+        let heard = AtomicU64::new(0);
+        let called = tokio::select! {
+            called = call(connection, route.clone()) => called,
+            after = self.lost_silently(topic, &route.host, &heard) => {
+                return Err(Failure::Again(ClientError::TimedOut {
+                    doing: doing.to_owned(),
+                    after,
+                    last: None,
+                }));
+            }
+        };
+        match called {
             Ok(value) => Ok(value),
             Err(error) => self.judge(topic, doing, &route, error).await,
         }

@@ -77,9 +77,12 @@ impl Client {
     ) -> Result<Pulled, ClientError> {
         let doing = format!("pulling from topic '{topic}'");
         let raw = self
-            .on_host(topic, &doing, |connection, route| async move {
-                pull_once(&connection, &route, options).await
-            })
+            .on_host(
+                topic,
+                &doing,
+                options.wait,
+                |connection, route| async move { pull_once(&connection, &route, options).await },
+            )
             .await?;
         raw.into_pulled(topic, options)
             .map_err(|source| ClientError::BadData {
@@ -136,16 +139,21 @@ impl Client {
     ) -> Result<Position, ClientError> {
         let doing = format!("committing the position in topic '{topic}'");
         let committed = self
-            .on_host(topic, &doing, |connection, route| async move {
-                let request = Commit {
-                    topic: id,
-                    epoch: route.epoch,
-                    group: group.clone(),
-                    position,
-                    reset,
-                };
-                connection.request(&request).await
-            })
+            .on_host(
+                topic,
+                &doing,
+                Duration::ZERO,
+                |connection, route| async move {
+                    let request = Commit {
+                        topic: id,
+                        epoch: route.epoch,
+                        group: group.clone(),
+                        position,
+                        reset,
+                    };
+                    connection.request(&request).await
+                },
+            )
             .await?;
         Ok(committed.position)
     }
@@ -157,17 +165,22 @@ impl Client {
         group: &Group,
     ) -> Result<TopicState, ClientError> {
         let doing = format!("asking for the state of topic '{topic}'");
-        self.on_host(topic, &doing, |connection, route| async move {
-            let request = TopicStatus {
-                topics: vec![(route.topic, group.clone())],
-            };
-            let reply = connection.request(&request).await?;
-            let state = reply.topics.first().copied().flatten();
-            state.ok_or_else(|| {
-                let detail = "the peer does not host the topic";
-                CallError::Remote(ErrorReply::new(crate::wire::ErrorCode::NotHost, detail))
-            })
-        })
+        self.on_host(
+            topic,
+            &doing,
+            Duration::ZERO,
+            |connection, route| async move {
+                let request = TopicStatus {
+                    topics: vec![(route.topic, group.clone())],
+                };
+                let reply = connection.request(&request).await?;
+                let state = reply.topics.first().copied().flatten();
+                state.ok_or_else(|| {
+                    let detail = "the peer does not host the topic";
+                    CallError::Remote(ErrorReply::new(crate::wire::ErrorCode::NotHost, detail))
+                })
+            },
+        )
         .await
     }
 }

@@ -1,10 +1,8 @@
 //! The follow stream to one host: frames up and down, nothing decided here.
 //!
-//! A host that was killed looks alive until QUIC gives its connection up. So while nothing comes, the index
-//! is asked now and then whether the host is still the host; if not, the stream counts as lost.
+//! A host that is found gone while it says nothing (`client::silence`) counts as a lost stream.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -15,7 +13,7 @@ use crate::client::pull::split_batches;
 use crate::limits;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
 use crate::types::{Fingerprint, Offset, TopicName};
-use crate::wire::index::{HostAddress, Route};
+use crate::wire::index::HostAddress;
 use crate::wire::peer::{Add, Added, Credit, Data, Follow, FollowOpened, Remove, SlotEnded};
 use crate::wire::{DecodeError, ErrorReply, Frame, Message};
 
@@ -99,14 +97,11 @@ async fn carry(
     let heard = AtomicU64::new(0);
     tokio::select! {
         carried = carry_on(client, topic, host, up, down, &heard) => carried,
-        after = moved(client, topic, host, &heard) => {
-            client.inner.pool.forget(host.fingerprint);
-            Err(ClientError::TimedOut {
-                doing: format!("following topics at peer {}", host.name),
-                after,
-                last: None,
-            })
-        }
+        after = client.lost_silently(topic, host, &heard) => Err(ClientError::TimedOut {
+            doing: format!("following topics at peer {}", host.name),
+            after,
+            last: None,
+        }),
     }
 }
 
@@ -127,32 +122,6 @@ async fn carry_on(
     let carried = exchange(&mut sender, &mut receiver, &mut up, down, heard).await;
     sender.finish();
     carried.map_err(broken)
-}
-
-/// Completes when nothing was heard for some time and the index names another host, or another address;
-/// answers that time. `heard` counts what comes.
-async fn moved(
-    client: &Client,
-    topic: &TopicName,
-    host: &HostAddress,
-    heard: &AtomicU64,
-) -> Duration {
-    let mut pause = limits::SILENCE_BEFORE_PROBE;
-    let mut before = heard.load(Ordering::Relaxed);
-    loop {
-        tokio::time::sleep(pause).await;
-        let now = heard.load(Ordering::Relaxed);
-        if now != before {
-            (before, pause) = (now, limits::SILENCE_BEFORE_PROBE);
-            continue;
-        }
-        if let Ok(Route { host: named, .. }) = client.route(topic, true).await
-            && (named.fingerprint, &named.addresses) != (host.fingerprint, &host.addresses)
-        {
-            return pause;
-        }
-        pause = (pause * 2).min(limits::SILENCE_BETWEEN_PROBES);
-    }
 }
 
 /// Carries both directions. While the engine does not take what came down, nothing more is read,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -134,16 +135,22 @@ impl Dialling {
         let incarnation = self.state.incarnation();
         let doing = "opening a stream for copies of topics";
         self.client
-            .on_host(name, doing, |connection, route| async move {
-                if route.host.fingerprint != key {
-                    // Whether the route is old or the host is, the index will tell.
-                    return Err(CallError::Remote(elsewhere(name, key)));
-                }
-                let (sender, mut receiver) = connection.open(&Replicate { incarnation }).await?;
-                receiver.set_max(limits::FRAME_BYTES);
-                receiver.expect::<ReplicateOpened>().await?;
-                Ok((connection, sender, receiver))
-            })
+            .on_host(
+                name,
+                doing,
+                Duration::ZERO,
+                |connection, route| async move {
+                    if route.host.fingerprint != key {
+                        // Whether the route is old or the host is, the index will tell.
+                        return Err(CallError::Remote(elsewhere(name, key)));
+                    }
+                    let (sender, mut receiver) =
+                        connection.open(&Replicate { incarnation }).await?;
+                    receiver.set_max(limits::FRAME_BYTES);
+                    receiver.expect::<ReplicateOpened>().await?;
+                    Ok((connection, sender, receiver))
+                },
+            )
             .await
     }
 
