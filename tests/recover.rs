@@ -241,3 +241,135 @@ fn a_topic_whose_copies_are_gone_is_opened_with_what_is_left() {
     let expected = (0..100).chain(1000..1005);
     assert_eq!(pulled(&deployment, "T1"), expected.collect::<Vec<_>>());
 }
+
+/// The topic's host is away, so that the index holds what is published.
+fn held_for(deployment: &Deployment, name: &str, from: u32, to: u32) {
+    publish(deployment, name, from, to);
+    let shown = topic(deployment, name).expect("known");
+    assert_ne!(shown["held"], 0, "{shown}");
+}
+
+fn is_drained(deployment: &Deployment, name: &str) {
+    eventually(&format!("{name} to take what was held"), || {
+        let shown = topic(deployment, name)?;
+        (shown["phase"] == "serving" && shown["held"] == 0).then_some(())
+    });
+}
+
+/// Recovers once every peer that is there has told.
+fn recover_index(deployment: &Deployment, peers: usize) {
+    let dry = ["index", "recover", "--dry-run", "-o", "json"];
+    eventually("all peers to tell what they hold", || {
+        let found = deployment.run(dry);
+        let found: Value = serde_json::from_str(&found.stdout).ok()?;
+        (found["told"].as_array()?.len() == peers).then_some(())
+    });
+    deployment.run(["index", "recover"]).ok();
+}
+
+/// The backup has messages that the host has taken since: they must not come again.
+fn held_in_the_backup_and_drained_since(copies: &str) {
+    let deployment = Deployment::new();
+    let index = deployment.index();
+    let host = deployment.peer("a");
+    let create = ["topic", "create", "T1", "--replicas", copies, "--id", "a"];
+    deployment.run(create).ok();
+    let other = (copies == "2").then(|| deployment.peer("b"));
+    in_sync(&deployment, "T1", if copies == "2" { 2 } else { 1 });
+    publish(&deployment, "T1", 0, 10);
+    host.kill();
+    drop(other);
+    eventually("nobody to be live", || {
+        let shown = topic(&deployment, "T1")?;
+        shown["phase"]
+            .as_str()?
+            .starts_with("offline")
+            .then_some(())
+    });
+    held_for(&deployment, "T1", 10, 20);
+    back_up(&deployment, index);
+
+    let index = deployment.index();
+    let host = deployment.peer("a");
+    let other = (copies == "2").then(|| deployment.peer("b"));
+    is_drained(&deployment, "T1");
+    publish(&deployment, "T1", 20, 30);
+    index.kill();
+    restore(&deployment);
+    let _index = deployment.spawn(["index", "--restored"]);
+    recover_index(&deployment, if copies == "2" { 2 } else { 1 });
+    is_drained(&deployment, "T1");
+    publish(&deployment, "T1", 30, 40);
+    assert_eq!(pulled(&deployment, "T1"), (0..40).collect::<Vec<_>>());
+    drop((host, other));
+}
+
+#[test]
+fn what_was_drained_after_the_backup_does_not_come_again() {
+    held_in_the_backup_and_drained_since("1");
+}
+
+#[test]
+fn what_was_drained_after_the_backup_does_not_come_again_with_two_copies() {
+    held_in_the_backup_and_drained_since("2");
+}
+
+/// What only the index has, is in its backup, and in nobody's log: recovery must not lose it.
+#[test]
+fn what_only_the_backup_has_comes_after_recovery() {
+    let deployment = Deployment::new();
+    let index = deployment.index();
+    let host = deployment.peer("a");
+    deployment.run(["topic", "create", "T1", "--id", "a"]).ok();
+    publish(&deployment, "T1", 0, 10);
+    host.kill();
+    eventually("nobody to be live", || {
+        let shown = topic(&deployment, "T1")?;
+        shown["phase"]
+            .as_str()?
+            .starts_with("offline")
+            .then_some(())
+    });
+    held_for(&deployment, "T1", 10, 20);
+    back_up(&deployment, index);
+    restore(&deployment);
+    let _index = deployment.spawn(["index", "--restored"]);
+    let _host = deployment.peer("a");
+    is_in_phase(&deployment, "T1", "unknown");
+    recover_index(&deployment, 1);
+    is_drained(&deployment, "T1");
+    publish(&deployment, "T1", 20, 30);
+    assert_eq!(pulled(&deployment, "T1"), (0..30).collect::<Vec<_>>());
+}
+
+/// Held after the backup: gone with the index's disk, as docs/SAFETY.md says; but the publisher's next
+/// messages come, and nothing comes twice.
+#[test]
+fn what_was_drained_of_messages_held_after_the_backup_stays() {
+    let deployment = Deployment::new();
+    let index = deployment.index();
+    let host = deployment.peer("a");
+    deployment.run(["topic", "create", "T1", "--id", "a"]).ok();
+    publish(&deployment, "T1", 0, 10);
+    back_up(&deployment, index);
+
+    let index = deployment.index();
+    host.kill();
+    eventually("nobody to be live", || {
+        let shown = topic(&deployment, "T1")?;
+        shown["phase"]
+            .as_str()?
+            .starts_with("offline")
+            .then_some(())
+    });
+    held_for(&deployment, "T1", 10, 20);
+    let _host = deployment.peer("a");
+    is_drained(&deployment, "T1");
+    index.kill();
+    restore(&deployment);
+    let _index = deployment.spawn(["index", "--restored"]);
+    recover_index(&deployment, 1);
+    is_drained(&deployment, "T1");
+    publish(&deployment, "T1", 20, 30);
+    assert_eq!(pulled(&deployment, "T1"), (0..30).collect::<Vec<_>>());
+}
