@@ -8,6 +8,7 @@
 //! | `silence` | whether a host that says nothing is still there |
 //! | `known` | subscriptions known without asking the index |
 //! | `ask` | questions to peers about themselves |
+//! | `metrics` | the numbers that monitoring wants |
 //! | `topics` | creating, deleting, listing; subscriptions; peers |
 //! | `publisher` | appends: batching, pipelining, retry with dedupe |
 //! | `pull`, `follow` | reading; positions |
@@ -23,6 +24,7 @@ mod hosts;
 mod index_link;
 mod known;
 mod message;
+mod metrics;
 mod publisher;
 mod pull;
 mod routes;
@@ -46,6 +48,7 @@ pub(crate) use error::describe;
 pub use follow::{Committer, FollowEvent, FollowOptions, Follower};
 pub use index_link::{IndexLink, IndexLinkOptions};
 pub use message::{Delivery, Message, ReceivedMessage};
+pub use metrics::{Metrics, PeerMetrics};
 pub use publisher::{Pending, Publisher, PublisherOptions, Receipt, Waiting};
 pub use pull::{Position, PullOptions, Pulled};
 

@@ -107,6 +107,8 @@ pub enum Command {
     Deregister(c::peers::DeregisterArgs),
     /// One look at everything I can reach
     Status(c::status::StatusArgs),
+    /// Numbers for monitoring, as Prometheus reads them
+    Metrics(c::metrics::MetricsArgs),
     /// Identities
     #[command(subcommand)]
     Id(c::id::IdCommand),
@@ -210,6 +212,8 @@ mod tests {
             "peers show 1",
             "deregister",
             "status",
+            "metrics",
+            "metrics --topics --textfile /x/waypost.prom",
             "id show",
             "id show --index",
             "config show",

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod id;
 pub mod index;
 pub mod menu;
+pub mod metrics;
 pub mod node;
 pub mod peers;
 pub mod publish;
@@ -49,6 +50,7 @@ pub async fn run(ctx: &Context, command: Command) -> Result<(), CliError> {
         Command::Peers(command) => peers::run(ctx, command).await,
         Command::Deregister(args) => peers::deregister(ctx, args).await,
         Command::Status(args) => status::run(ctx, args).await,
+        Command::Metrics(args) => metrics::run(ctx, args).await,
         Command::Id(command) => id::run(ctx, command).await,
         Command::Config(command) => config::run(ctx, command).await,
         Command::Completions(args) => completions::run(&args),

@@ -310,6 +310,8 @@ pub struct TopicInfo {
     pub in_sync_live: u8,
     /// What the host last reported, and how long ago.
     pub reported: Option<ReportedTopic>,
+    /// Messages that the copy lacks that lacks most, as far as known.
+    pub largest_lag: u64,
 }
 
 /// What a topic is doing, for people.
@@ -662,6 +664,8 @@ pub struct IndexStatusReply {
     pub behind: u64,
     /// Messages that the index holds for topics without a live host.
     pub held: u64,
+    /// Topics of which it holds some.
+    pub held_topics: u64,
     /// Copies that are not in sync.
     pub copies_behind: u64,
     /// Messages that the one of them lacks that lacks most, as far as known.

@@ -69,6 +69,11 @@ impl Directory {
         topics.map(|topic| topic.queue.size().0).sum()
     }
 
+    /// Topics of which something is held.
+    pub fn held_topics(&self) -> usize {
+        self.held.len()
+    }
+
     /// The held sequences of a topic, ascending.
     pub(crate) fn held_sequences(&self, topic: TopicId) -> Vec<u64> {
         let held = self.held.get(&topic);

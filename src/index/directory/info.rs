@@ -35,6 +35,7 @@ impl Directory {
             in_sync: count(copies.in_sync),
             in_sync_live: count(self.live_of(copies.in_sync)),
             reported: self.reported_of(slot, now),
+            largest_lag: self.largest_lag(slot),
         }
     }
 

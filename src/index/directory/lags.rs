@@ -145,6 +145,13 @@ impl Directory {
         copies
     }
 
+    /// What the copy of a topic lacks that lacks most, as far as known.
+    pub(super) fn largest_lag(&self, slot: Slot) -> u64 {
+        let lags = self.lags.lock();
+        let known = lags.get(slot).iter().filter_map(|lag| lag.messages);
+        known.max().unwrap_or(0)
+    }
+
     /// Copies behind in all.
     pub(crate) fn behind_in_all(&self) -> Behind {
         let sets = self.copies.iter();

@@ -426,6 +426,7 @@ impl Index {
             offline: tally.offline,
             behind: directory.behind_count() as u64,
             held: directory.held_count(),
+            held_topics: directory.held_topics() as u64,
             copies_behind: u64::from(behind.copies),
             largest_lag: behind.largest_lag,
         }
