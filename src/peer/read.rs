@@ -146,7 +146,12 @@ pub(super) async fn visible(
     if from >= end {
         return Ok(nothing_yet(from, end));
     }
-    let mut slice = slice(&host.journal, topic, from, max_bytes).await?;
+    let read = slice(&host.journal, topic, from, max_bytes).await;
+    let mut slice = read.inspect_err(|error| {
+        if error.code() == ErrorCode::Damaged {
+            host.replication.damaged(topic);
+        }
+    })?;
     // It lies between two batches.
     slice
         .batches

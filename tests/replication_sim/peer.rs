@@ -449,8 +449,13 @@ impl Peer {
         let Some(hosted) = self.hosting.topic(id(topic)) else {
             return;
         };
-        if hosted.in_sync().len() > 1 && self.care.quarantine {
+        let others = hosted.in_sync().without(PeerNo(self.no));
+        let there = others.iter().any(|peer| self.inward.contains_key(&peer.0));
+        if there && self.care.quarantine {
             clock.faults.read_flips += 1;
+            for copies in [&mut self.disk, &mut self.written] {
+                copies.entry(topic).or_default().damaged = true;
+            }
             self.leave(clock, topic);
         }
     }

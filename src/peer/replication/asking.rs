@@ -36,9 +36,11 @@ struct Waiting {
     asks: Vec<Ask>,
     /// Topics whose hand-over is being told: the machine says it at every event.
     handing_over: HashSet<TopicId>,
+    /// Topics whose set is being left: each read that meets the damage says so.
+    leaving: HashSet<TopicId>,
 }
 
-/// Questions that wait to be asked: at most two for each topic, for the machine has one proposal at a
+/// Questions that wait to be asked: at most three for each topic, for the machine has one proposal at a
 /// time.
 #[derive(Debug, Default)]
 pub(in crate::peer) struct Asks {
@@ -55,16 +57,25 @@ impl Asks {
             {
                 return;
             }
+            if let Ask::Leave(topic) = ask
+                && !waiting.leaving.insert(topic)
+            {
+                return;
+            }
             waiting.asks.push(ask);
         }
         self.some.notify_one();
+    }
+
+    fn left(&self, topic: TopicId) {
+        self.waiting.lock().leaving.remove(&topic);
     }
 
     fn handed_over(&self, topic: TopicId) {
         self.waiting.lock().handing_over.remove(&topic);
     }
 
-    async fn wait(&self) -> Vec<Ask> {
+    pub(super) async fn wait(&self) -> Vec<Ask> {
         loop {
             let asks = std::mem::take(&mut self.waiting.lock().asks);
             if !asks.is_empty() {
@@ -96,7 +107,10 @@ pub(in crate::peer) async fn run(
                     Ask::HandOver(topic, epoch, to) => {
                         hand_over(&replication, &index, topic, epoch, to).await;
                     }
-                    Ask::Leave(topic) => leave(&index, &state, topic).await,
+                    Ask::Leave(topic) => {
+                        leave(&index, &state, topic).await;
+                        replication.asks.left(topic);
+                    }
                 }
             });
         }

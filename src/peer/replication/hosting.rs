@@ -297,6 +297,23 @@ impl Replication {
         told.await.unwrap_or_else(|_| Err(self.not_host(topic)))
     }
 
+    /// A read has met damage. Where another member of the set is connected, that one is to host, and this
+    /// peer gets its copy anew (rule 10). Alone it goes on with what it has.
+    pub(in crate::peer) fn damaged(&self, topic: TopicId) {
+        let machine = self.machine.lock();
+        let Some(hosted) = machine.hosting.topic(topic) else {
+            return;
+        };
+        let others = hosted.in_sync().without(self.peers.number(self.me));
+        if others
+            .iter()
+            .any(|peer| machine.streams.contains_key(&peer))
+        {
+            tracing::error!(%topic, "the copy is damaged here; another peer is to host it");
+            self.asks.push(Ask::Leave(topic));
+        }
+    }
+
     // ---- replicas' streams ----
 
     /// A replica's stream stands. An earlier one of the same replica ends.

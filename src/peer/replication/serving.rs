@@ -256,6 +256,9 @@ impl Sending<'_> {
             // is there.
             Err(error) => {
                 tracing::warn!(topic = %slot.topic, %error, "cannot send a topic to its replica");
+                if error.code() == ErrorCode::Damaged {
+                    self.host.replication.damaged(slot.topic);
+                }
                 let given_up = Up::Leave(id, Epoch::default());
                 let opened = self.opened;
                 opened

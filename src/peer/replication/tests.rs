@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::asking::Ask;
 use super::following::{Copying, CopyingContext};
 use super::hosted::Settled;
 use super::roles::{Frame, Roles, Taken};
@@ -361,6 +362,29 @@ async fn an_index_of_before_is_told_what_is_known() {
     );
     peer.replication.hosts(TOPIC).unwrap();
     peer.journal.close();
+}
+
+#[tokio::test]
+async fn a_host_whose_copy_is_damaged_leaves_the_set_if_another_member_is_there() {
+    let peer = Peer::start().await;
+    let stream = peer.in_sync().await;
+    peer.replication.damaged(TOPIC);
+    // Each read that meets it says so.
+    peer.replication.damaged(TOPIC);
+    let asked = peer.replication.asks.wait().await;
+    let leaves = asked.iter().filter(|ask| **ask == Ask::Leave(TOPIC));
+    assert_eq!(leaves.count(), 1, "{asked:?}");
+
+    let alone = Peer::start().await;
+    let stream_of_another = alone.in_sync().await;
+    let other = alone.replication.peers.number(OTHER);
+    alone.replication.stream_closed(other, &stream_of_another);
+    alone.replication.damaged(TOPIC);
+    let asks = &alone.replication.asks;
+    asks.push(Ask::Leave(TopicId([2; 16])));
+    let asked = asks.wait().await;
+    assert!(!asked.contains(&Ask::Leave(TOPIC)), "{asked:?}");
+    drop(stream);
 }
 
 #[tokio::test]
