@@ -135,7 +135,7 @@ fn seeds() {
     );
     let missing = faults.missing();
     assert!(
-        only.is_some() || missing.is_empty(),
+        count < 1_000 || missing.is_empty(),
         "these never came: {missing:?}"
     );
 }
