@@ -6,6 +6,7 @@
 //! | `routes`, `state` | routes and passes, in memory and on disk, for when the index is down |
 //! | `hosts` | calls to the host of a topic, with fresh routes and passes where needed |
 //! | `silence` | whether a host that says nothing is still there |
+//! | `lookups` | lookups asked side by side share requests |
 //! | `known` | subscriptions known without asking the index |
 //! | `ask` | questions to peers about themselves |
 //! | `metrics` | the numbers that monitoring wants |
@@ -23,6 +24,7 @@ mod follow;
 mod hosts;
 mod index_link;
 mod known;
+mod lookups;
 mod message;
 mod metrics;
 mod publisher;
@@ -127,6 +129,9 @@ struct Inner {
     routes: Mutex<routes::Routes>,
     routes_saved: Mutex<MonoNs>,
     known: Mutex<known::Known>,
+    lookups: Mutex<lookups::Lookups>,
+    /// Where requests go on whose caller has gone.
+    runtime: tokio::runtime::Handle,
     name: Option<PeerName>,
     host_patience: Duration,
 }
@@ -153,6 +158,9 @@ impl Client {
                 routes: Mutex::new(routes),
                 routes_saved: Mutex::new(MonoNs::default()),
                 known: Mutex::new(known),
+                lookups: Mutex::default(),
+                // The socket was opened in one.
+                runtime: tokio::runtime::Handle::current(),
                 name: options.name,
                 host_patience: options.host_patience,
             }),

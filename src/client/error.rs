@@ -152,6 +152,17 @@ impl ClientError {
         }
     }
 
+    /// The same, said of something more exact.
+    pub(crate) fn while_doing(mut self, exact: String) -> Self {
+        if let ClientError::Refused { doing, .. }
+        | ClientError::Broken { doing, .. }
+        | ClientError::TimedOut { doing, .. } = &mut self
+        {
+            *doing = exact;
+        }
+        self
+    }
+
     /// The code of the other side's answer, if that is what failed.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {

@@ -12,7 +12,7 @@ use super::error::ClientError;
 use crate::clock;
 use crate::transport::{CallError, ConnectError, Connection};
 use crate::types::TopicName;
-use crate::wire::index::{HostAddress, Lookup, Route};
+use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::Present;
 use crate::wire::{ALPN_PEER, ErrorCode, Retry, frame};
 
@@ -24,11 +24,7 @@ impl Client {
         if let Some(cached) = cached.as_ref().filter(|cached| !fresh && !cached.doubted) {
             return Ok(cached.route.clone());
         }
-        let lookup = Lookup {
-            name: topic.clone(),
-        };
-        let doing = format!("looking up topic '{topic}'");
-        match (self.inner.index.call(&doing, &lookup, true).await, cached) {
+        match (self.lookup(topic).await, cached) {
             (Ok(route), _) => {
                 self.learn_route(topic, route.clone());
                 Ok(route)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Client;
 use super::error::ClientError;
+use super::{Client, lookups};
 use crate::clock;
 use crate::limits;
 use crate::types::{Group, PeerName, TopicId, TopicName, TopicSettings, Version};
@@ -11,9 +11,9 @@ use crate::wire::index::copies::{MoveState, MoveTopic, MovingTopic};
 use crate::wire::index::recovery::{RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic};
 use crate::wire::index::{
     ClearNotices, CreateOutcome, CreateTopics, CreatedTopics, DeleteTopic, DeletedTopic,
-    Deregister, Deregistered, Forget, Forgotten, HostAddress, IndexStatus, IndexStatusReply,
-    ListPeers, ListSubscriptions, ListTopics, LookupMany, NewTopic, Notice, PeerInfo, Route,
-    SetTopic, ShowPeer, ShowTopic, ShownTopic, Subscribe, Subscribed, SubscriptionInfo, TopicInfo,
+    Deregister, Deregistered, Forget, Forgotten, IndexStatus, IndexStatusReply, ListPeers,
+    ListSubscriptions, ListTopics, LookupMany, NewTopic, Notice, PeerInfo, Route, SetTopic,
+    ShowPeer, ShowTopic, ShownTopic, Subscribe, Subscribed, SubscriptionInfo, TopicInfo,
     Unsubscribe,
 };
 use crate::wire::{ErrorCode, ErrorReply};
@@ -200,20 +200,7 @@ impl Client {
             .index
             .call("looking up topics", &request, true)
             .await?;
-        let hosts = reply.hosts;
-        let route = |compact: crate::wire::index::CompactRoute| -> Option<Route> {
-            let host: &HostAddress = hosts.get(compact.host as usize)?;
-            Some(Route {
-                topic: compact.topic,
-                epoch: compact.epoch,
-                host: host.clone(),
-            })
-        };
-        Ok(reply
-            .routes
-            .into_iter()
-            .map(|found| found.and_then(route))
-            .collect())
+        Ok(lookups::expand(reply).collect())
     }
 
     /// Records a durable subscription.

@@ -10,7 +10,7 @@ use crate::bench::work::Topics;
 use crate::client::{Client, PullOptions, ReadFrom};
 use crate::types::{Offset, TopicName};
 use crate::wire::frame;
-use crate::wire::index::{Lookup, LookupMany};
+use crate::wire::index::{Lookup, LookupMany, Route};
 
 /// Asks for topics at random.
 pub struct LookupLane {
@@ -46,9 +46,9 @@ impl LookupLane {
     /// Bytes of a request and of its reply, frames included.
     pub async fn sizes(&mut self) -> Result<(usize, usize), BenchError> {
         let sizes = if self.names == 1 {
-            let request = Lookup { name: self.name()? };
-            let reply = self.one(&request).await?;
-            (encoded(&request), encoded(&reply))
+            let name = self.name()?;
+            let reply = self.one(&name).await?;
+            (encoded(&Lookup { name }), encoded(&reply))
         } else {
             let request = LookupMany {
                 names: self.many()?,
@@ -70,10 +70,9 @@ impl LookupLane {
         (0..self.names).map(|_| self.name()).collect()
     }
 
-    async fn one(&self, request: &Lookup) -> Result<crate::wire::index::Route, BenchError> {
-        let doing = "looking up a topic";
-        let route = self.client.index().call(doing, request, true).await;
-        route.map_err(BenchError::waypost(doing))
+    async fn one(&self, name: &TopicName) -> Result<Route, BenchError> {
+        let route = self.client.lookup(name).await;
+        route.map_err(BenchError::waypost("looking up a topic"))
     }
 
     async fn batch(&mut self) -> Result<(), BenchError> {
@@ -112,7 +111,7 @@ impl Lane for LookupLane {
             let name = self.name()?;
             match self.then_pull {
                 true => self.query(&name).await?,
-                false => drop(self.one(&Lookup { name }).await?),
+                false => drop(self.one(&name).await?),
             }
         }
         Ok(Did {

@@ -3,6 +3,7 @@
 
 mod admission;
 mod copies;
+mod lookups;
 mod registering;
 mod sessions;
 mod topics;
