@@ -53,11 +53,33 @@ pub enum NameError {
     },
 }
 
+/// Which bytes are allowed: ASCII only, so that bytes are characters.
+type Alphabet = [bool; 256];
+
+const fn letters_digits_and(more: &[u8]) -> Alphabet {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        allowed[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < more.len() {
+        allowed[more[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+}
+
+static LETTERS_DIGITS: Alphabet = letters_digits_and(b"");
+static PEER_BYTES: Alphabet = letters_digits_and(b"._-");
+static TOPIC_BYTES: Alphabet = letters_digits_and(b"._-/@");
+
 struct Rules {
     kind: &'static str,
     max: usize,
-    first: fn(char) -> bool,
-    rest: fn(char) -> bool,
+    first: &'static Alphabet,
+    rest: &'static Alphabet,
     allowed: &'static str,
     reserved: &'static [&'static str],
 }
@@ -74,14 +96,14 @@ fn check(text: &str, rules: &Rules) -> Result<(), NameError> {
             found: text.len(),
         });
     }
-    let bad = text.char_indices().find(|&(at, c)| {
-        if at == 0 {
-            !(rules.first)(c)
-        } else {
-            !(rules.rest)(c)
-        }
-    });
-    if let Some((at, character)) = bad {
+    let bytes = text.as_bytes();
+    let is_allowed = |at: usize, byte: u8| match at {
+        0 => rules.first[byte as usize],
+        _ => rules.rest[byte as usize],
+    };
+    let bad = (0..bytes.len()).find(|&at| !is_allowed(at, bytes[at]));
+    // The first byte that is not allowed begins a character: all before it are ASCII.
+    if let Some((at, character)) = bad.and_then(|at| Some((at, text[at..].chars().next()?))) {
         return Err(NameError::Character {
             kind,
             character,
@@ -98,19 +120,11 @@ fn check(text: &str, rules: &Rules) -> Result<(), NameError> {
     Ok(())
 }
 
-fn is_peer_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
-}
-
-fn is_topic_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '@')
-}
-
 const PEER: Rules = Rules {
     kind: "peer",
     max: limits::PEER_NAME_BYTES,
-    first: |c| c.is_ascii_alphanumeric(),
-    rest: is_peer_char,
+    first: &LETTERS_DIGITS,
+    rest: &PEER_BYTES,
     allowed: "letters, digits and . _ - (a letter or digit first)",
     reserved: &["index"],
 };
@@ -118,8 +132,8 @@ const PEER: Rules = Rules {
 const TOPIC: Rules = Rules {
     kind: "topic",
     max: limits::TOPIC_NAME_BYTES,
-    first: is_topic_char,
-    rest: is_topic_char,
+    first: &TOPIC_BYTES,
+    rest: &TOPIC_BYTES,
     allowed: "letters, digits and . _ / @ -",
     reserved: &[],
 };
@@ -127,8 +141,8 @@ const TOPIC: Rules = Rules {
 const GROUP: Rules = Rules {
     kind: "group",
     max: limits::PEER_NAME_BYTES,
-    first: |c| c.is_ascii_alphanumeric(),
-    rest: is_peer_char,
+    first: &LETTERS_DIGITS,
+    rest: &PEER_BYTES,
     allowed: "letters, digits and . _ - (a letter or digit first)",
     reserved: &[],
 };
