@@ -5,7 +5,8 @@
 //! | `batches` | messages that gather, and batches that are sealed (pure) |
 //! | `topic` | what one topic does next: find its host, send, recover (pure) |
 //! | `answers` | what an answer or a lost stream means for one topic (pure) |
-//! | `core` | all topics, their tickets and timers (pure) |
+//! | `tickets` | what is under way on which stream, and whose turn it is (pure) |
+//! | `core` | all topics and their timers (pure) |
 //! | `handle` | what the clones of a publisher share |
 //! | `mailbox` | the queue into a task |
 //! | `account` | what `flush` waits for |
@@ -44,6 +45,7 @@ mod rig;
 mod shell;
 #[cfg(test)]
 mod simulation;
+mod tickets;
 mod topic;
 
 use std::pin::Pin;
@@ -66,8 +68,8 @@ use crate::wire::peer::Achieved;
 /// How a [`Publisher`] batches and how long it tries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublisherOptions {
-    /// How long a batch waits for more messages. 0: it goes at once while the window has room, and
-    /// what gathers meanwhile goes together.
+    /// How long a batch waits for more messages. 0: it goes at once while the topic's window has room
+    /// and not too many small batches are under way to the host; what gathers meanwhile goes together.
     pub linger: Duration,
     /// Bytes of a batch at which it is full; a larger message gets a batch of its own.
     pub batch_bytes: usize,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::batches::Sealed;
 use super::core::{Effect, LinkId, Turn};
-use super::topic::{Linked, Phase, Topic};
+use super::topic::{Linked, Phase, Room, Topic};
 use crate::client::ClientError;
 use crate::types::{PeerName, TopicId};
 use crate::wire::index::Route;
@@ -31,6 +31,8 @@ impl<W> Topic<W> {
         self.lives(route.topic, turn);
         let host = Arc::new(route.host.clone());
         let peers = Arc::from([host.name.clone()]);
+        // It may be another stream now; a turn on the old one does no harm.
+        self.room = Room::Unasked;
         self.phase = Phase::Ready(Linked {
             link,
             route,

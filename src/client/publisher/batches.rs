@@ -71,13 +71,19 @@ impl<W> Gathering<W> {
         }
     }
 
+    /// Whether the first batch grows no more.
+    pub(super) fn has_full(&self, options: &PublisherOptions) -> bool {
+        let is_full = |first: &Gathered<W>| first.is_full(options);
+        self.0.len() > 1 || self.0.front().is_some_and(is_full)
+    }
+
     /// When the first batch is to be sealed: at once if it is full, or when it has lingered.
     pub(super) fn ripe_at(&self, options: &PublisherOptions) -> Option<MonoNs> {
-        let first = self.0.front()?;
-        if self.0.len() > 1 || first.is_full(options) {
-            return Some(first.since);
+        let since = self.since()?;
+        if self.has_full(options) {
+            return Some(since);
         }
-        Some(first.since.plus(options.linger))
+        Some(since.plus(options.linger))
     }
 
     /// Seals the first batch.
@@ -87,7 +93,9 @@ impl<W> Gathering<W> {
         producer: ProducerId,
         sequence: u64,
         produced: UnixMicros,
+        options: &PublisherOptions,
     ) -> Option<Sealed<W>> {
+        let is_full = self.has_full(options);
         let first = self.0.pop_front()?;
         Some(Sealed {
             sequence,
@@ -96,6 +104,7 @@ impl<W> Gathering<W> {
             waiters: first.waiters,
             since: first.since,
             ticket: None,
+            is_full,
             unsure: false,
         })
     }
@@ -117,6 +126,8 @@ pub(super) struct Sealed<W> {
     pub(super) since: MonoNs,
     /// Of the transmission that is under way.
     pub(super) ticket: Option<u64>,
+    /// Whether it could not have grown further.
+    pub(super) is_full: bool,
     /// Whether an earlier transmission may have been taken: it was lost, or its answer left it
     /// open.
     pub(super) unsure: bool,

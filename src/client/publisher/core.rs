@@ -1,4 +1,4 @@
-//! All topics of a publisher, their tickets and timers. Pure: events in, effects out, `now` and
+//! All topics of a publisher and their timers. Pure: events in, effects out, `now` and
 //! randomness are arguments.
 //!
 //! An event only records what happened; [`Core::pump`] then does for every touched topic what is
@@ -12,7 +12,8 @@ use hashbrown::HashMap;
 use rand::RngCore;
 
 use super::PublisherOptions;
-use super::topic::Topic;
+use super::tickets::{PARTIAL_BATCHES, Tickets};
+use super::topic::{Room, Topic};
 use crate::client::{ClientError, Message};
 use crate::types::{Epoch, Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros};
 use crate::wire::Retry;
@@ -169,37 +170,6 @@ pub(super) enum Effect<W> {
     },
 }
 
-/// Numbers given out, and which topic each outstanding ticket belongs to.
-#[derive(Default)]
-pub(super) struct Tickets {
-    issued: u64,
-    searches: u64,
-    owners: HashMap<u64, (TopicKey, LinkId)>,
-}
-
-impl Tickets {
-    pub(super) fn issue(&mut self, topic: TopicKey, link: LinkId) -> u64 {
-        self.issued += 1;
-        self.owners.insert(self.issued, (topic, link));
-        self.issued
-    }
-
-    pub(super) fn retire(&mut self, ticket: u64) {
-        self.owners.remove(&ticket);
-    }
-
-    pub(super) fn next_search(&mut self) -> u64 {
-        self.searches += 1;
-        self.searches
-    }
-
-    /// The owner of an outstanding ticket, if it went out on this stream.
-    fn owner(&self, ticket: u64, link: LinkId) -> Option<TopicKey> {
-        let &(topic, sent_on) = self.owners.get(&ticket)?;
-        (sent_on == link).then_some(topic)
-    }
-}
-
 /// What a topic needs of the core for one step.
 pub(super) struct Turn<'a, W> {
     pub(super) now: MonoNs,
@@ -221,19 +191,31 @@ pub(super) struct Core<W> {
     tickets: Tickets,
     /// Topics that something happened to since the last pump.
     touched: Vec<TopicKey>,
+    /// Always empty; kept for its memory.
+    turns: Vec<TopicKey>,
     /// At most one entry per topic, never later than what is due there.
     wakes: BTreeSet<(MonoNs, TopicKey)>,
 }
 
 impl<W> Core<W> {
     pub(super) fn new(me: Fingerprint, options: PublisherOptions) -> Self {
+        Core::with_room(me, options, PARTIAL_BATCHES)
+    }
+
+    /// With room for so many batches that are not full on each stream.
+    pub(super) fn with_room(
+        me: Fingerprint,
+        options: PublisherOptions,
+        most_partial: usize,
+    ) -> Self {
         Core {
             me,
             options,
             topics: Vec::new(),
             keys: HashMap::new(),
-            tickets: Tickets::default(),
+            tickets: Tickets::new(most_partial),
             touched: Vec::new(),
+            turns: Vec::new(),
             wakes: BTreeSet::new(),
         }
     }
@@ -336,11 +318,25 @@ impl<W> Core<W> {
             self.topics[key as usize].wake = None;
             self.touch(key);
         }
-        for key in std::mem::take(&mut self.touched) {
-            self.topics[key as usize].touched = false;
-            self.with(key, moment, effects, |topic, turn| topic.advance(turn));
-            self.schedule(key);
+        while !self.touched.is_empty() {
+            for key in std::mem::take(&mut self.touched) {
+                self.topics[key as usize].touched = false;
+                self.with(key, moment, effects, |topic, turn| topic.advance(turn));
+                self.schedule(key);
+            }
+            self.take_turns();
         }
+    }
+
+    /// Those that waited longest for room on their stream are looked at again.
+    fn take_turns(&mut self) {
+        let mut turns = std::mem::take(&mut self.turns);
+        self.tickets.take_turns(&mut turns);
+        for key in turns.drain(..) {
+            self.topics[key as usize].room = Room::Given;
+            self.touch(key);
+        }
+        self.turns = turns;
     }
 
     fn key(&mut self, name: TopicName, moment: &mut Moment<'_>) -> TopicKey {
@@ -433,6 +429,7 @@ impl<W> Core<W> {
                 });
             }
         }
+        self.tickets.forget(link);
     }
 
     /// Keeps the topic's wake at or before what is due there. One that is too early costs a look,
@@ -460,13 +457,12 @@ impl<W> Core<W> {
             topic.check(&self.options);
             let tickets = topic.sealed.iter().filter_map(|batch| batch.ticket);
             for ticket in tickets {
-                let owner = self.tickets.owners.get(&ticket).copied();
                 let link = topic.link().expect("a ticket without a stream");
-                assert_eq!(owner, Some((key as TopicKey, link)));
+                assert!(self.tickets.is_owned(ticket, key as TopicKey, link));
             }
         }
         let outstanding: usize = self.topics.iter().map(|topic| topic.outstanding).sum();
-        assert_eq!(outstanding, self.tickets.owners.len());
+        self.tickets.check(outstanding);
         assert!(self.touched.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::PublisherOptions;
 use super::core::Event;
-use super::rig::{Rig, route, send, single};
+use super::rig::{Rig, route, send, send_to, single};
 use crate::limits;
 use crate::types::TopicSettings;
 use crate::wire::ErrorCode;
@@ -35,6 +35,33 @@ fn a_full_window_makes_messages_gather() {
     assert_eq!(rig.send(2), NOTHING);
     assert_eq!(rig.send(3), NOTHING);
     assert_eq!(rig.ack(0, 1, 1), ["ok [0] at 1", "send 0 #3 p0:2+2"]);
+}
+
+#[test]
+fn where_many_small_batches_are_under_way_topics_take_turns_and_theirs_grow() {
+    let mut rig = Rig::with_room(2);
+    let [a, b, c] = ["a", "b", "c"];
+    rig.steps(vec![send_to(a, 0), send_to(b, 1), send_to(c, 2)]);
+    assert_eq!(rig.found_for(0, 1, 5), ["send 5 #1 p0:0+1"]);
+    assert_eq!(rig.found_for(1, 2, 5), ["send 5 #2 p1:0+1"]);
+    // The stream has its two.
+    assert_eq!(rig.found_for(2, 3, 5), NOTHING);
+    assert_eq!(rig.step(send_to(a, 3)), NOTHING);
+    assert_eq!(rig.step(send_to(c, 4)), NOTHING);
+    assert_eq!(rig.wait(Duration::from_millis(1)), NOTHING);
+    assert_eq!(rig.ack(5, 1, 1), ["ok [0] at 1", "send 5 #3 p2:0+2"]);
+    assert_eq!(rig.step(send_to(a, 5)), NOTHING);
+    assert_eq!(rig.ack(5, 2, 1), ["ok [1] at 1", "send 5 #4 p0:1+2"]);
+    // What is flushed waits for no turn.
+    assert_eq!(rig.step(send_to(b, 6)), NOTHING);
+    assert_eq!(rig.step(Event::Flush), ["send 5 #5 p1:1+1"]);
+    // A stream that is lost takes its turns with it.
+    assert_eq!(rig.step(send_to(b, 7)), NOTHING);
+    rig.lost(5);
+    rig.wait(Duration::from_secs(5));
+    let sent = (4..=6).flat_map(|search| rig.found_for(1, search, 6));
+    let sent: Vec<String> = sent.collect();
+    assert_eq!(sent, ["send 6 #6 p1:1+1", "send 6 #7 p1:2+1"]);
 }
 
 #[test]

@@ -66,6 +66,15 @@ impl Rig {
         }
     }
 
+    /// One with usual options whose streams carry at most so many batches that are not full.
+    pub(super) fn with_room(most_partial: usize) -> Rig {
+        let options = PublisherOptions::default();
+        Rig {
+            core: Core::with_room(ME, options.clone(), most_partial),
+            ..Rig::new(options)
+        }
+    }
+
     /// One that has found its host, on link 0, and has sent `messages` single ones.
     pub(super) fn sending(options: PublisherOptions, messages: u32) -> Rig {
         let mut rig = Rig::new(options);
@@ -118,13 +127,12 @@ impl Rig {
         life: u8,
         incarnation: u32,
     ) -> Vec<String> {
-        let route = route(life, incarnation);
-        self.step(Event::Found {
-            topic: 0,
-            search,
-            route,
-            link,
-        })
+        self.step(found(0, search, link, route(life, incarnation)))
+    }
+
+    /// The host of another topic.
+    pub(super) fn found_for(&mut self, topic: u32, search: u64, link: u64) -> Vec<String> {
+        self.step(found(topic, search, link, route(topic as u8, 1)))
     }
 
     pub(super) fn not_found(&mut self, search: u64, code: ErrorCode) -> Vec<String> {
@@ -219,9 +227,22 @@ impl Rig {
     }
 }
 
+fn found(topic: u32, search: u64, link: u64, route: Arc<Route>) -> Event<u32> {
+    Event::Found {
+        topic,
+        search,
+        route,
+        link,
+    }
+}
+
 pub(super) fn send(waiter: u32) -> Event<u32> {
+    send_to("T", waiter)
+}
+
+pub(super) fn send_to(topic: &str, waiter: u32) -> Event<u32> {
     Event::Send {
-        topic: topic(),
+        topic: TopicName::new(topic).unwrap(),
         message: Message::new("x"),
         waiter,
     }

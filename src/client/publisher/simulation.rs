@@ -62,7 +62,8 @@ impl World {
     fn new(seed: u64, options: PublisherOptions, trouble: u32, forgets: bool) -> World {
         World {
             in_flight: options.in_flight,
-            core: Core::new(ME, options),
+            // Seldom as many as production has: waiting for room is to be met as well.
+            core: Core::with_room(ME, options, 1 + (seed % 40) as usize),
             host: Host {
                 incarnation: 1,
                 ..Host::default()

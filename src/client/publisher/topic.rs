@@ -55,6 +55,16 @@ pub(super) enum Phase {
     },
 }
 
+/// How a topic stands with its stream's bound on batches that are not full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Unasked,
+    /// It is in the stream's queue.
+    Awaited,
+    /// Its turn has come: for this step.
+    Given,
+}
+
 /// One topic of a publisher.
 pub(super) struct Topic<W> {
     pub(super) key: TopicKey,
@@ -75,6 +85,8 @@ pub(super) struct Topic<W> {
     /// Nothing lingers until all that has gathered is sealed.
     pub(super) hurry: bool,
     pub(super) backoff: Backoff,
+    /// Its place on the stream, for a batch that is not full.
+    pub(super) room: Room,
     /// How the next search has to go.
     pub(super) need: Search,
     /// The last failure that was not final.
@@ -109,6 +121,7 @@ impl<W> Topic<W> {
             retiring: false,
             forgotten: false,
             hurry: false,
+            room: Room::Unasked,
             backoff: Backoff::default(),
             need: Search::default(),
             last: None,
@@ -171,7 +184,7 @@ impl<W> Topic<W> {
             _ => None,
         };
         let ripe = self.gathered.ripe_at(options).filter(|_| {
-            let ready = matches!(self.phase, Phase::Ready(_));
+            let ready = matches!(self.phase, Phase::Ready(_)) && self.room != Room::Awaited;
             ready && !self.retiring && self.sealed.len() < options.in_flight
         });
         let [sealed, gathered] = expires;
@@ -203,10 +216,33 @@ impl<W> Topic<W> {
     }
 
     fn send_ripe(&mut self, turn: &mut Turn<'_, W>) {
-        while self.sealed.len() < turn.options.in_flight && self.seal_ripe(turn) {
+        while self.sealed.len() < turn.options.in_flight
+            && self.has_room(turn)
+            && self.seal_ripe(turn)
+        {
             self.transmit(self.sealed.len() - 1, turn);
         }
+        if self.room == Room::Given {
+            self.room = Room::Unasked;
+        }
         self.hurry &= !self.gathered.is_empty();
+    }
+
+    /// Whether the stream takes what is ripe. A batch that may still grow waits its turn where many
+    /// such are under way already.
+    fn has_room(&mut self, turn: &mut Turn<'_, W>) -> bool {
+        let Phase::Ready(linked) = &self.phase else {
+            return false;
+        };
+        let grows = !self.gathered.has_full(turn.options) && !self.hurry;
+        if !grows || self.room == Room::Given || turn.tickets.has_room(linked.link) {
+            return true;
+        }
+        if self.is_ripe(turn) && self.room == Room::Unasked {
+            self.room = Room::Awaited;
+            turn.tickets.wait(self.key, linked.link);
+        }
+        false
     }
 
     /// Seals the next batch, if there is one that does not linger; whether there was.
@@ -215,7 +251,9 @@ impl<W> Topic<W> {
             return false;
         };
         let sequence = self.next_sequence;
-        let sealed = self.gathered.seal(life, self.producer, sequence, turn.wall);
+        let sealed = self
+            .gathered
+            .seal(life, self.producer, sequence, turn.wall, turn.options);
         let Some(batch) = sealed else { return false };
         self.next_sequence = batch.next_sequence();
         self.sealed.push_back(batch);
@@ -234,7 +272,7 @@ impl<W> Topic<W> {
         };
         let batch = &mut self.sealed[index];
         assert!(batch.ticket.is_none(), "a batch is under way once at most");
-        let ticket = turn.tickets.issue(self.key, linked.link);
+        let ticket = turn.tickets.issue(self.key, linked.link, batch.is_full);
         batch.ticket = Some(ticket);
         if self.outstanding == 0 {
             self.quiet_since = turn.now;
