@@ -1,5 +1,5 @@
-//! Lookups asked side by side: a few go each in a request of its own, at once; what is asked
-//! meanwhile gathers, and goes in one request when an answer comes.
+//! Lookups asked side by side: the first goes at once; what is asked until its answer comes gathers,
+//! and goes in one request.
 //!
 //! A lone lookup waits for nothing. The more are asked at a time, the more share a stream, a packet
 //! and a turn of the index, so that many cost little more than few: what Nagle's algorithm (RFC 896)
@@ -14,10 +14,11 @@ use super::{Client, Inner};
 use crate::types::TopicName;
 use crate::wire::index::{CompactRoute, Lookup, LookupMany, Route, Routes};
 
-/// Requests on their way at a time: with two, one side works while the other does.
-const REQUESTS: usize = 2;
 /// Names of one gathered request: the longest ones still make half of a metadata request.
 const NAMES: usize = 128;
+/// So many gathered names go beside a request that is on its way: then one side works while the other
+/// does.
+const NAMES_BESIDE: usize = 32;
 
 type Found = Result<Option<Route>, ClientError>;
 
@@ -25,8 +26,19 @@ type Found = Result<Option<Route>, ClientError>;
 #[derive(Debug)]
 pub(super) struct Gathering<W> {
     waiting: Vec<(TopicName, W)>,
-    /// Requests on their way.
+    /// Requests on their way: two at most.
     requests: usize,
+}
+
+/// How a lookup goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Goes<T> {
+    /// At once, by itself.
+    Alone,
+    /// With others, later.
+    Later(T),
+    /// With others, for which somebody is to begin with [`Gathering::next`] now.
+    Now(T),
 }
 
 impl<W> Default for Gathering<W> {
@@ -39,25 +51,41 @@ impl<W> Default for Gathering<W> {
 }
 
 impl<W> Gathering<W> {
-    /// A place on the way, to be given back by [`Gathering::answered`]; or, where there is none, the
-    /// topic waits for the next request.
-    fn begin_or_wait<T>(&mut self, name: &TopicName, wait: impl FnOnce() -> (W, T)) -> Option<T> {
-        if self.requests < REQUESTS {
-            self.requests += 1;
-            return None;
+    fn ask<T>(&mut self, name: &TopicName, wait: impl FnOnce() -> (W, T)) -> Goes<T> {
+        if self.requests == 0 {
+            self.requests = 1;
+            return Goes::Alone;
         }
         let (who, ticket) = wait();
         self.waiting.push((name.clone(), who));
-        Some(ticket)
+        if self.requests > 1 || self.waiting.len() < NAMES_BESIDE {
+            return Goes::Later(ticket);
+        }
+        self.requests += 1;
+        Goes::Now(ticket)
     }
 
-    /// A place has become free: what goes now, in the order asked, and keeps the place.
-    fn answered(&mut self) -> Option<Vec<(TopicName, W)>> {
-        if self.waiting.is_empty() {
+    /// One that went alone is answered: whether somebody is to go on with [`Gathering::next`].
+    fn answered_alone(&mut self) -> bool {
+        let goes_on = !self.waiting.is_empty();
+        self.requests -= usize::from(!goes_on);
+        goes_on
+    }
+
+    /// What goes together now, in the order asked; `None`: nothing, or too little to go beside another
+    /// request.
+    fn next(&mut self) -> Option<Vec<(TopicName, W)>> {
+        let least = if self.requests > 1 { NAMES_BESIDE } else { 1 };
+        if self.waiting.len() < least {
             self.requests -= 1;
             return None;
         }
-        let rest = self.waiting.split_off(self.waiting.len().min(NAMES));
+        // Beside another request half of them go: the other half goes with the next answer.
+        let wanted = match self.requests {
+            1 => self.waiting.len(),
+            _ => (self.waiting.len() / 2).max(NAMES_BESIDE),
+        };
+        let rest = self.waiting.split_off(wanted.min(NAMES));
         Some(std::mem::replace(&mut self.waiting, rest))
     }
 }
@@ -65,30 +93,42 @@ impl<W> Gathering<W> {
 /// Lookups of one client.
 pub(super) type Lookups = Gathering<oneshot::Sender<Found>>;
 
-/// A place on the way. Given back when dropped, also by a caller that is cancelled; what gathered
-/// meanwhile goes then.
-struct Place<'a>(&'a Arc<Inner>);
+/// A lookup on its way alone. When it is answered, or its caller is cancelled, those that have gathered
+/// meanwhile go.
+struct Alone<'a>(&'a Arc<Inner>);
 
-impl Drop for Place<'_> {
+impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        let next = self.0.lookups.lock().answered();
-        if let Some(next) = next {
-            let asking = ask_gathered(Arc::clone(self.0), next);
-            self.0.runtime.spawn(asking);
+        if self.0.lookups.lock().answered_alone() {
+            ask_together(self.0);
         }
     }
 }
 
-/// Asks for what has gathered, and goes on as long as more does.
-async fn ask_gathered(inner: Arc<Inner>, asked: Vec<(TopicName, oneshot::Sender<Found>)>) {
-    let _place = Place(&inner);
-    let (names, waiting): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-    let request = LookupMany { names };
-    match inner.index.call("looking up topics", &request, true).await {
+/// Asks for what has gathered, as long as there is something. It begins after all that is ready to run
+/// now, so that whoever is just answered and asks again is with the others.
+fn ask_together(inner: &Arc<Inner>) {
+    let inner = Arc::clone(inner);
+    let runtime = inner.runtime.clone();
+    runtime.spawn(async move {
+        loop {
+            let asked = inner.lookups.lock().next();
+            let Some(asked) = asked else { return };
+            let (names, waiting): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+            let request = LookupMany { names };
+            let answer = inner.index.call("looking up topics", &request, true).await;
+            tell(waiting, answer);
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+fn tell(waiting: Vec<oneshot::Sender<Found>>, answer: Result<Routes, ClientError>) {
+    // Sending fails for whoever has gone and does not want it.
+    match answer {
         Ok(routes) => {
             let found = expand(routes).chain(std::iter::repeat(None));
             for (who, route) in waiting.into_iter().zip(found) {
-                // Whoever has gone does not want it.
                 let _ = who.send(Ok(route));
             }
         }
@@ -114,11 +154,17 @@ impl Client {
     /// Where a topic is, as the index knows it now. Lookups that are asked side by side share
     /// requests.
     pub async fn lookup(&self, name: &TopicName) -> Result<Route, ClientError> {
-        let lookups = &self.inner.lookups;
-        let gathered = lookups.lock().begin_or_wait(name, oneshot::channel);
-        let Some(answer) = gathered else {
-            let _place = Place(&self.inner);
-            return self.lookup_alone(name).await;
+        let goes = self.inner.lookups.lock().ask(name, oneshot::channel);
+        let answer = match goes {
+            Goes::Alone => {
+                let _alone = Alone(&self.inner);
+                return self.lookup_alone(name).await;
+            }
+            Goes::Later(answer) => answer,
+            Goes::Now(answer) => {
+                ask_together(&self.inner);
+                answer
+            }
         };
         match answer.await.unwrap_or(Err(ClientError::Closed))? {
             Some(route) => Ok(route),
@@ -143,36 +189,65 @@ mod tests {
         format!("T{number}").parse().unwrap()
     }
 
-    fn goes_at_once(gathering: &mut Gathering<usize>, number: usize) -> bool {
-        let waits = gathering.begin_or_wait(&name(number), || (number, ()));
-        waits.is_none()
+    fn ask(gathering: &mut Gathering<usize>, number: usize) -> Goes<()> {
+        gathering.ask(&name(number), || (number, ()))
+    }
+
+    fn numbers(together: Option<Vec<(TopicName, usize)>>) -> Vec<usize> {
+        let asked = together.into_iter().flatten();
+        asked
+            .map(|(asked, number)| {
+                assert_eq!(asked, name(number));
+                number
+            })
+            .collect()
     }
 
     #[test]
     fn a_lone_lookup_goes_at_once_and_others_gather() {
         let mut gathering = Gathering::default();
-        assert!(goes_at_once(&mut gathering, 8));
-        assert!(goes_at_once(&mut gathering, 9));
-        (0..3).for_each(|n| assert!(!goes_at_once(&mut gathering, n)));
-        let together = gathering.answered().unwrap();
-        assert_eq!(together, [(name(0), 0), (name(1), 1), (name(2), 2)]);
-        assert!(!goes_at_once(&mut gathering, 3), "the three keep the place");
-        assert_eq!(gathering.answered().unwrap(), [(name(3), 3)]);
-        assert_eq!(gathering.answered(), None);
-        assert!(goes_at_once(&mut gathering, 4));
-        assert_eq!(gathering.answered(), None);
-        assert_eq!(gathering.answered(), None);
+        assert_eq!(ask(&mut gathering, 9), Goes::Alone);
+        (0..3).for_each(|n| assert_eq!(ask(&mut gathering, n), Goes::Later(())));
+        assert!(gathering.answered_alone());
+        // Whoever asks again before the others go, goes with them.
+        assert_eq!(ask(&mut gathering, 9), Goes::Later(()));
+        assert_eq!(numbers(gathering.next()), [0, 1, 2, 9]);
+        assert_eq!(ask(&mut gathering, 3), Goes::Later(()));
+        assert_eq!(numbers(gathering.next()), [3]);
+        assert_eq!(gathering.next(), None);
+        assert_eq!(ask(&mut gathering, 4), Goes::Alone);
+        assert!(!gathering.answered_alone());
+        assert_eq!(ask(&mut gathering, 5), Goes::Alone);
+    }
+
+    #[test]
+    fn many_go_beside_a_request_that_is_on_its_way() {
+        let mut gathering = Gathering::default();
+        assert_eq!(ask(&mut gathering, 0), Goes::Alone);
+        (1..NAMES_BESIDE).for_each(|n| assert_eq!(ask(&mut gathering, n), Goes::Later(())));
+        assert_eq!(ask(&mut gathering, NAMES_BESIDE), Goes::Now(()));
+        assert_eq!(numbers(gathering.next()).len(), NAMES_BESIDE);
+        assert_eq!(ask(&mut gathering, 1), Goes::Later(()));
+        // Too few to go beside the one that is still on its way.
+        assert_eq!(gathering.next(), None);
+        assert!(gathering.answered_alone());
+        assert_eq!(numbers(gathering.next()), [1]);
+        assert_eq!(gathering.next(), None);
         assert_eq!(gathering.requests, 0);
     }
 
     #[test]
     fn a_request_has_a_bound_and_the_order_is_kept() {
         let mut gathering = Gathering::default();
-        (0..REQUESTS).for_each(|n| assert!(goes_at_once(&mut gathering, n)));
-        (0..NAMES + 5).for_each(|n| assert!(!goes_at_once(&mut gathering, n)));
-        let first = gathering.answered().unwrap();
-        assert_eq!((first.len(), first[0].1), (NAMES, 0));
-        let rest = gathering.answered().unwrap();
-        assert_eq!((rest.len(), rest[0].1), (5, NAMES));
+        assert_eq!(ask(&mut gathering, 0), Goes::Alone);
+        for number in 0..2 * NAMES + 5 {
+            assert_ne!(ask(&mut gathering, number), Goes::Alone);
+        }
+        let beside = numbers(gathering.next());
+        assert_eq!((beside.len(), beside[0]), (NAMES, 0));
+        let half = numbers(gathering.next());
+        assert_eq!((half.len(), half[0]), ((NAMES + 5) / 2, NAMES));
+        let others = numbers(gathering.next());
+        assert_eq!(others[0], half[half.len() - 1] + 1);
     }
 }

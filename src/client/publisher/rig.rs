@@ -29,10 +29,6 @@ pub(super) struct Rig {
 /// The key of the publisher under test.
 pub(super) const ME: Fingerprint = Fingerprint([7; 32]);
 
-pub(super) fn topic() -> TopicName {
-    TopicName::new("T").unwrap()
-}
-
 pub(super) fn route(life: u8, incarnation: u32) -> Arc<Route> {
     Arc::new(Route {
         topic: TopicId([life; 16]),
