@@ -27,8 +27,12 @@ impl Reports {
         self.chunks.get(slot as usize / CHUNK)?.as_ref()?[slot as usize % CHUNK].as_ref()
     }
 
-    /// Keeps a report; `received: None` is one that comes from the store.
+    /// Keeps a report; `received: None` is one that comes from the store. That a topic is empty goes
+    /// without saying: a million new topics cost nothing here.
     pub(super) fn put(&mut self, slot: Slot, metadata: TopicMetadata, received: Option<MonoNs>) {
+        if metadata.end <= 1 && self.get(slot).is_none() {
+            return;
+        }
         let place = self.place(slot);
         let was_dirty = place.is_some_and(|kept| kept.dirty);
         let changed = place.is_none_or(|kept| kept.metadata != metadata);
@@ -75,5 +79,32 @@ impl Reports {
             }
         }
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(end: u64) -> TopicMetadata {
+        TopicMetadata {
+            start: 1,
+            end,
+            ..TopicMetadata::default()
+        }
+    }
+
+    #[test]
+    fn a_topic_that_was_never_written_to_takes_no_place_and_one_that_is_empty_again_does() {
+        let mut reports = Reports::default();
+        let now = Some(MonoNs(1));
+        reports.put(5_000, metadata(1), now);
+        assert!(reports.get(5_000).is_none());
+        assert!(reports.chunks.is_empty() && !reports.has_dirty());
+        reports.put(5_000, metadata(9), now);
+        reports.put(5_000, metadata(1), now);
+        let kept = reports.get(5_000).unwrap();
+        assert_eq!(kept.metadata, metadata(1));
+        assert_eq!(reports.take_dirty(9), [(5_000, metadata(1))]);
     }
 }
