@@ -154,6 +154,43 @@ fn growth_is_waited_for_from_the_moment_it_is_asked() {
 }
 
 #[test]
+fn a_copy_that_is_behind_is_told_by_what_it_lacks_and_waited_for_only_once_it_may_be_in_sync() {
+    let mut topic = host(&[A], 1);
+    give(&mut topic, synced(11), START);
+    let behind = |topic: &HostTopic| topic.behind().collect::<Vec<_>>();
+    assert_eq!(behind(&topic), [(B, None)], "it has not told yet");
+    join(&mut topic);
+    give(&mut topic, acked(5), START);
+    assert_eq!(behind(&topic), [(B, Some(6))]);
+    assert!(!topic.waits_for(&context(), B), "it may be held up");
+    give(&mut topic, HostEvent::Gone(B), START);
+    assert_eq!(
+        behind(&topic),
+        [(B, Some(6))],
+        "what it has told stays true"
+    );
+    join(&mut topic);
+    let effects = give(&mut topic, acked(11), START);
+    assert!(proposed(&effects).is_some());
+    assert_eq!(behind(&topic), [(B, Some(0))]);
+    assert!(
+        topic.waits_for(&context(), B),
+        "the wish may have been granted"
+    );
+    let grown = Configuration {
+        version: 2,
+        ..record(&[A, B])
+    };
+    give(
+        &mut topic,
+        HostEvent::Altered(Altered::Applied(grown)),
+        START,
+    );
+    assert_eq!(behind(&topic), []);
+    assert!(topic.waits_for(&context(), B));
+}
+
+#[test]
 fn too_small_a_set_acknowledges_nothing() {
     let mut topic = host(&[A], 2);
     assert!(!topic.takes_appends());
