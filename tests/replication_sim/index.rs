@@ -1,6 +1,6 @@
 //! The simulated index, publishers and reader; what goes wrong; and the verdict.
 
-use waypost::replication::configuration::Altered;
+use waypost::replication::configuration::{Altered, Phase};
 use waypost::replication::manager::{self, Candidate, Standing, Step};
 use waypost::replication::members::PeerNo;
 use waypost::replication::rules::Rule;
@@ -393,6 +393,36 @@ impl World {
     }
 
     // ---- the verdict ----
+
+    /// Everybody has been answered, and every topic has its copies: the verdict may be asked for.
+    pub fn looks_right(&self) -> bool {
+        let mut publishers = self.publishers.iter();
+        let answered = publishers.all(|p| p.acked && p.number == MESSAGES);
+        let whole = |topic: &Topic| {
+            let record = &self.records[topic];
+            let copies = record.in_sync.iter();
+            let mut ends = copies.map(|peer| self.end_at(peer, *topic));
+            let first = ends.next();
+            let drained = self.held.get(topic).is_none_or(Kept::is_empty);
+            record.in_sync.len() >= self.copies
+                && record.phase == Phase::Serving
+                && drained
+                && ends.all(|end| Some(end) == first)
+                && self.shown_by_host(*topic) == first.flatten()
+        };
+        answered && (1..=TOPICS).all(|topic| whole(&topic))
+    }
+
+    fn end_at(&self, peer: PeerNo, topic: Topic) -> Option<Offset> {
+        let copy = self.peers[peer.0 as usize].disk.get(&topic);
+        copy.map(Copy::end)
+    }
+
+    fn shown_by_host(&self, topic: Topic) -> Option<Offset> {
+        let host = &self.peers[self.records[&topic].host.0 as usize];
+        let hosted = host.hosting.topic(id(topic)).filter(|_| host.up);
+        hosted.map(|hosted| hosted.high_watermark())
+    }
 
     pub fn verdict(&mut self) -> Result<(), String> {
         self.read()?;
