@@ -140,6 +140,15 @@ fn seeds() {
     );
 }
 
+#[test]
+fn a_seed_runs_the_same_each_time() {
+    for seed in 0..300 {
+        let (first, second) = (run(seed, CARE), run(seed, CARE));
+        assert_eq!(first.faults, second.faults, "seed {seed}");
+        assert_eq!(first.verdict, second.verdict, "seed {seed}");
+    }
+}
+
 /// Whether some seed finds it.
 fn found(name: &str, care: Care, seeds: u64) {
     let found = (0..seeds).find_map(|seed| Some((seed, run(seed, care).verdict.err()?)));

@@ -193,8 +193,12 @@ impl Hosting {
         let Some(stream) = self.streams.remove(&peer) else {
             return out;
         };
-        for slot in stream.slots.into_values() {
-            self.step(slot.topic, None, HostEvent::Gone(peer), now, &mut out);
+        let slots = stream.slots.into_values();
+        let mut topics: Vec<TopicId> = slots.map(|slot| slot.topic).collect();
+        // Ordered, for replay.
+        topics.sort_unstable();
+        for topic in topics {
+            self.step(topic, None, HostEvent::Gone(peer), now, &mut out);
         }
         out
     }

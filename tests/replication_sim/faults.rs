@@ -3,7 +3,7 @@
 macro_rules! faults {
     ($($(#[$meta:meta])* $name:ident $counts:literal,)*) => {
         /// What was done to a run.
-        #[derive(Debug, Default, Clone, Copy)]
+        #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
         pub struct Faults {
             $($(#[$meta])* pub $name: u64,)*
         }
