@@ -150,6 +150,11 @@ impl Copy {
         self.flipped == Some(offset)
     }
 
+    /// Whether some of it cannot be read, known or not.
+    pub fn is_harmed(&self) -> bool {
+        self.damaged || self.flipped.is_some()
+    }
+
     /// Checksums are looked at: what lies behind a bad one is not to be trusted. Whether there was one.
     pub fn check(&mut self, quarantine: bool) -> bool {
         let Some(bad) = self.flipped.take() else {

@@ -431,7 +431,7 @@ impl World {
             let record = &self.records[&topic];
             let damaged = |peer: PeerNo| {
                 let copy = self.peers[peer.0 as usize].disk.get(&topic);
-                copy.is_some_and(|copy| copy.damaged)
+                copy.is_some_and(Copy::is_harmed)
             };
             if record.in_sync.len() == 1 && damaged(record.host) {
                 self.given_up.insert(topic);
