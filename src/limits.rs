@@ -135,6 +135,10 @@ pub const REQUEST_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may be silent before QUIC gives it up.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The round trip assumed before one was measured: a first packet that is lost, as where the other
+/// side is just starting, is sent again after three times that. RFC 9002 recommends 333 ms, with which a
+/// dial to an index that restarts took one second or three.
+pub const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// How often an idle connection that somebody waits on is probed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// How long a client waits for the reply to a metadata request.

@@ -327,6 +327,7 @@ fn transport(deadlines: &Deadlines) -> TransportConfig {
     let idle = VarInt::from_u64(deadlines.idle.as_millis() as u64).unwrap_or(VarInt::MAX);
     transport
         .max_idle_timeout(Some(IdleTimeout::from(idle)))
+        .initial_rtt(limits::INITIAL_RTT)
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .stream_receive_window(VarInt::from_u32(limits::STREAM_WINDOW_BYTES))

@@ -161,6 +161,12 @@ macro_rules! name_type {
                 Ok(Self(Arc::from(text)))
             }
 
+            /// Whether `text` is such a name.
+            pub fn is_legal(text: &str) -> bool {
+                let checked: fn(&str) -> Result<(), NameError> = $check;
+                checked(text).is_ok()
+            }
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -29,7 +29,8 @@ use recovery::{
     CopiesReported, RecoverIndex, RecoverTopic, RecoveringIndex, RecoveringTopic, ReportCopies,
 };
 
-use super::message::{message, requests};
+use super::frame::Frame;
+use super::message::{Message, message, requests};
 use super::pass::SignedPass;
 use crate::limits;
 use crate::types::{
@@ -142,6 +143,21 @@ pub struct LookupMany {
     pub names: Vec<TopicName>,
 }
 message!(0x03 LookupMany, names <= limits::LOOKUP_NAMES);
+
+impl LookupMany {
+    /// The names as they lie in the frame, which spares the index an allocation for each. `None`: it is
+    /// another message, or not a legal one, as decoding it says.
+    pub fn names_in(frame: &Frame) -> Option<Vec<&str>> {
+        if frame.kind != Self::KIND {
+            return None;
+        }
+        let (names, rest) = postcard::take_from_bytes::<Vec<&str>>(&frame.rest).ok()?;
+        let is_legal = rest.is_empty()
+            && names.len() <= limits::LOOKUP_NAMES
+            && names.iter().all(|name| TopicName::is_legal(name));
+        is_legal.then_some(names)
+    }
+}
 
 /// The answer to [`LookupMany`]: hosts are named once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -672,3 +688,42 @@ pub struct IndexStatusReply {
     pub largest_lag: u64,
 }
 message!(0x12 IndexStatusReply);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::encode;
+
+    fn frame_of(bytes: &[u8]) -> Frame {
+        let (kind, rest) = bytes[4..].split_first().unwrap();
+        Frame {
+            kind: *kind,
+            rest: bytes::Bytes::copy_from_slice(rest),
+        }
+    }
+
+    #[test]
+    fn names_are_read_in_place_where_the_message_is_a_legal_one() {
+        let names = ["a/1", "b"].map(|name| TopicName::new(name).unwrap());
+        let asked = LookupMany {
+            names: names.to_vec(),
+        };
+        let bytes = encode(&asked);
+        assert_eq!(
+            LookupMany::names_in(&frame_of(&bytes)),
+            Some(vec!["a/1", "b"])
+        );
+        let longer = [&bytes[..], b"x"].concat();
+        assert_eq!(LookupMany::names_in(&frame_of(&longer)), None);
+        let cut = frame_of(&bytes[..bytes.len() - 1]);
+        assert_eq!(LookupMany::names_in(&cut), None);
+        let mut illegal = bytes.to_vec();
+        *illegal.last_mut().unwrap() = b' ';
+        assert_eq!(LookupMany::names_in(&frame_of(&illegal)), None);
+        assert!(frame_of(&illegal).decode::<LookupMany>().is_err());
+        let other = encode(&Lookup {
+            name: names[0].clone(),
+        });
+        assert_eq!(LookupMany::names_in(&frame_of(&other)), None);
+    }
+}

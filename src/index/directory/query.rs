@@ -32,7 +32,7 @@ impl Directory {
     }
 
     /// Where many topics are; each host is named once.
-    pub fn routes(&self, names: &[TopicName]) -> Routes {
+    pub fn routes(&self, names: &[&str]) -> Routes {
         let mut hosts = Vec::new();
         let mut places: HashMap<u32, u32> = HashMap::new();
         let mut last = None;
@@ -53,17 +53,16 @@ impl Directory {
             Some(place)
         };
         let mut routes = Vec::with_capacity(names.len());
-        self.topics
-            .find_many(names.iter().map(TopicName::as_str), |slot| {
-                let packed = slot.map(|slot| self.topics.packed(slot));
-                routes.push(packed.and_then(|packed| {
-                    Some(CompactRoute {
-                        topic: packed.topic,
-                        epoch: self.epoch(packed),
-                        host: place_of(packed.host)?,
-                    })
-                }));
-            });
+        self.topics.find_many(names.iter().copied(), |slot| {
+            let packed = slot.map(|slot| self.topics.packed(slot));
+            routes.push(packed.and_then(|packed| {
+                Some(CompactRoute {
+                    topic: packed.topic,
+                    epoch: self.epoch(packed),
+                    host: place_of(packed.host)?,
+                })
+            }));
+        });
         Routes { hosts, routes }
     }
 

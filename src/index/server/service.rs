@@ -17,8 +17,8 @@ use crate::index::directory::Directory;
 use crate::index::log;
 use crate::index::store::Store;
 use crate::transport::{CallError, Connection, Identity, RequestStream, Service};
-use crate::types::UnixMicros;
-use crate::wire::index::IndexRequest;
+use crate::types::{TopicName, UnixMicros};
+use crate::wire::index::{IndexRequest, LookupMany, Routes};
 use crate::wire::{ErrorReply, WireRequest};
 
 /// A running index, shared by all its streams.
@@ -79,6 +79,15 @@ impl Index {
             let admitted = self.admission.check(conn.ip(), key, &register.name);
             return admitted.inspect_err(|why| log::refused(conn.remote, key, &why.detail));
         }
+        self.knows(conn)
+    }
+
+    /// The caller has registered, and its key is still admitted.
+    fn knows(&self, conn: &Conn) -> Result<(), ErrorReply> {
+        let Caller { key, operator } = conn.caller;
+        if operator {
+            return Ok(());
+        }
         if !self.admission.admits(conn.ip(), key) {
             return Err(refusal(key, None));
         }
@@ -88,6 +97,11 @@ impl Index {
         }
     }
 
+    fn routes(&self, conn: &Conn, names: &[&str]) -> Result<Routes, ErrorReply> {
+        self.knows(conn)?;
+        Ok(self.directory.read().routes(names))
+    }
+
     async fn serve(self: Arc<Self>, conn: Arc<Conn>, mut stream: RequestStream) {
         let frame = match stream.first().await {
             Ok(frame) => frame,
@@ -95,6 +109,9 @@ impl Index {
             // Too slow or gone.
             Err(_) => return,
         };
+        if let Some(names) = LookupMany::names_in(&frame) {
+            return answer(stream, self.routes(&conn, &names)).await;
+        }
         let request = match IndexRequest::decode(&frame) {
             Ok((request, payload)) if payload.is_empty() => request,
             Ok((request, payload)) => {
@@ -114,8 +131,8 @@ impl Index {
         match request {
             R::Lookup(request) => answer(stream, self.lookup(&request)).await,
             R::LookupMany(request) => {
-                let routes = self.directory.read().routes(&request.names);
-                stream.reply(&routes).await;
+                let names: Vec<&str> = request.names.iter().map(TopicName::as_str).collect();
+                answer(stream, self.routes(conn, &names)).await;
             }
             R::Register(request) => {
                 let registered = self.register(conn, request).await;
