@@ -2,7 +2,8 @@
 //!
 //! One journal per peer, all topics in it, one writer thread with group commit. What it guarantees:
 //!
-//! - An outcome is given only after the command's effect is synced; readers see it no earlier.
+//! - An outcome is given only after the command's effect is synced; readers see it no earlier. Only
+//!   [`Hooks::on_written`] sees a group that is written and not synced.
 //! - After a failed write or sync nothing is acknowledged any more, ever ([`FatalError`]).
 //! - What was acknowledged is there after a crash at any instant. A flipped bit is found by checksum
 //!   and refused; it is never served and never silently dropped (docs/JOURNAL.md names the one
@@ -16,7 +17,7 @@
 //! | `disk`, [`faulty`] | the file layer: real, and fault-injecting for tests |
 //! | `layout`, `record`, `footer`, `checkpoint`, `names` | formats, see docs/JOURNAL.md |
 //! | `table`, `traffic`, `dedupe`, `epochs` | pure decisions: topics, epochs, producers, positions, retention |
-//! | `queue`, `writer`, `space` | the write path: bounded queue, group commit, space made ready ahead |
+//! | `queue`, `writer`, `written`, `space` | the write path: bounded queue, group commit, space made ready ahead |
 //! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
 //! | `keeper`, `spare` | footers, checkpoints, recycling, behind everybody's back |
 //! | `segments`, `rewrite`, `rewriter` | what of a segment is needed; rewriting those of which little is |
@@ -61,6 +62,7 @@ mod tail;
 mod traffic;
 mod view;
 mod writer;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -76,11 +78,12 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{FatalError, OpenError, ReadError};
 #[doc(hidden)]
 pub use fuzz::fuzz_recover;
-pub use options::{Committed, Hooks, OnCommit, OnFatal, Options};
+pub use options::{Committed, Hooks, OnCommit, OnFatal, OnWritten, Options};
 pub use report::{DamageReport, RecoveryReport};
 pub use slice::{CachedRead, Slice, TopicCopy, TopicStat};
 pub use stats::JournalStats;
 pub use table::{HostedTopic, KeptTopic, Position, PositionKey};
+pub use written::{WrittenBatch, WrittenGroup};
 
 use crate::clock;
 use crate::limits;

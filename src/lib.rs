@@ -9,7 +9,7 @@
 //!   who, where: client::IndexLink ──lookup──► index::server (from memory)
 //!   changes:   index::server ──► index::decide (pure) ──► index::store ──► answered
 //!   hosting:   peer::control ◄──assignments── index, and ──reports──► index
-//!   copies:    peer::replication at the host ──what is synced──► peer::replication at each replica
+//!   copies:    peer::replication at the host ──what is written──► peer::replication at each replica
 //! ```
 //!
 //! From the bottom up; each module knows only what stands above it in this table:

@@ -182,6 +182,10 @@ impl Parts {
         let replication = Arc::new(replication);
         let (failed, fatal) = mpsc::channel(1);
         let hooks = Hooks {
+            on_written: {
+                let replication = Arc::clone(&replication);
+                Box::new(move |group| replication.written(group))
+            },
             on_commit: {
                 let replication = Arc::clone(&replication);
                 Box::new(move |ends| replication.synced(ends))

@@ -83,6 +83,7 @@ const STILL: Bounds = Bounds {
     unknown: 0,
     alters: 0,
     restores: 0,
+    breaks: 0,
 };
 
 /// Searches; answers how many states there are and the shortest way to a broken promise.
@@ -175,6 +176,18 @@ fn three_peers_and_a_failover() {
     holds("3 peers", bounds);
 }
 
+/// What a replica has and its host lost, and what it has before its host.
+#[test]
+fn two_peers_in_sync_a_broken_stream_and_a_crash() {
+    let bounds = Bounds {
+        crashes: 1,
+        expiries: 1,
+        breaks: 1,
+        ..STILL
+    };
+    holds("2 peers, broken stream", bounds);
+}
+
 #[test]
 fn an_index_from_a_backup() {
     let bounds = Bounds {
@@ -252,6 +265,11 @@ fn rule_1_a_replica_that_acknowledges_before_its_sync_loses() {
 }
 
 #[test]
+fn rule_1_a_host_that_acknowledges_before_its_own_sync_loses() {
+    needs(Rule::HostSyncs, MUTANT);
+}
+
+#[test]
 fn rule_2_growth_that_is_not_waited_for_loses() {
     needs(Rule::WaitForProposals, GROWING);
 }
@@ -319,6 +337,19 @@ fn rule_8_cutting_to_the_high_watermark_loses() {
         Rule::ReconcileByEpoch,
         Bounds {
             crashes: 2,
+            ..MUTANT
+        },
+    );
+}
+
+#[test]
+fn rule_8_cutting_to_what_the_host_has_synced_loses() {
+    needs(
+        Rule::AnswerFromWritten,
+        Bounds {
+            entries: 1,
+            crashes: 0,
+            breaks: 1,
             ..MUTANT
         },
     );

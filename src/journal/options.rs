@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, RealDisk};
 use super::error::FatalError;
+use super::written::WrittenGroup;
 use crate::limits;
 use crate::types::{Offset, TopicId};
 
@@ -55,6 +56,8 @@ impl Options {
     }
 }
 
+/// See [`Hooks::on_written`].
+pub type OnWritten = Box<dyn Fn(&WrittenGroup<'_>) + Send + Sync>;
 /// See [`Hooks::on_commit`].
 pub type OnCommit = Box<dyn Fn(&[(TopicId, Offset)]) + Send + Sync>;
 /// See [`Hooks::on_fatal`].
@@ -65,6 +68,10 @@ pub type Committed = Box<dyn Fn(&TopicId) -> Offset + Send + Sync>;
 
 /// Whom the journal tells, and asks.
 pub struct Hooks {
+    /// Called on the writer's thread for each group after it is written and before it is synced. If the
+    /// sync fails, [`Hooks::on_commit`] does not come, nor any other group. The group waits for its sync
+    /// meanwhile: must be quick, and must not call the journal's table.
+    pub on_written: OnWritten,
     /// Called on the writer's thread once after each synced group with the topics whose start or end moved,
     /// each once, with its end now. Must be quick.
     pub on_commit: OnCommit,
@@ -81,6 +88,7 @@ impl Default for Hooks {
     /// Nobody is told, and all is committed.
     fn default() -> Self {
         Hooks {
+            on_written: Box::new(|_| {}),
             on_commit: Box::new(|_| {}),
             on_fatal: Box::new(|_| {}),
             committed: Box::new(|_| Offset(u64::MAX)),

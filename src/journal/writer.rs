@@ -1,7 +1,7 @@
-//! The writer thread: takes all that is queued, decides, writes it as one group, syncs once, tells
-//! the view, and answers.
+//! The writer thread: takes all that is queued, decides, writes it as one group, tells who sends it on,
+//! syncs once, tells the view, and answers.
 //!
-//! The order within [`Writer::commit`] is the contract of the journal: decide, write, sync, make
+//! The order within [`Writer::commit`] is the contract of the journal: decide, write, send, sync, make
 //! visible, notify, answer. A write or sync that fails ends the thread: nothing of the group is
 //! acknowledged, and nothing ever after.
 
@@ -21,6 +21,7 @@ use super::record::Record;
 use super::space::{Prepared, Room, SMALL_ENTRY_BYTES};
 use super::table::{Decision, HostedTopic, KeptTopic, Table};
 use super::view::Effect;
+use super::written::WrittenGroup;
 use super::{Hooks, Shared};
 use crate::clock;
 use crate::limits;
@@ -291,7 +292,7 @@ impl Writer {
         });
     }
 
-    /// Writes and syncs a group and tells the view; answers the topics whose start or end moved, with
+    /// Writes and syncs a group, tells who sends it on in between, and tells the view; answers the topics whose start or end moved, with
     /// their ends.
     fn write(
         &mut self,
@@ -310,6 +311,13 @@ impl Writer {
             .file
             .write_at(&group.buffer, group.start)
             .map_err(fatal("write"))?;
+        let end = group.position();
+        let buffer = Bytes::from(group.buffer);
+        (self.hooks.on_written)(&WrittenGroup {
+            effects: &group.effects,
+            buffer: &buffer,
+            start: group.start,
+        });
         shared
             .sync_since
             .store(clock::mono_now().0.max(1), Ordering::Release);
@@ -317,7 +325,7 @@ impl Writer {
         shared.sync_since.store(0, Ordering::Release);
         synced?;
         self.group = group.number;
-        self.position = group.position();
+        self.position = end;
         let topics = moved(table, &group.effects);
         let shrunk = group.effects.iter().any(|effect| shrinks(&effect.record));
         shared
@@ -325,13 +333,11 @@ impl Writer {
             .fetch_max(table.incarnation, Ordering::AcqRel);
         let last = group.effects.last().map(|effect| &effect.record);
         self.needs_marker = !matches!(last, Some(Record::Marker(_)));
-        shared
-            .counters
-            .note_group(&group.effects, group.buffer.len());
+        shared.counters.note_group(&group.effects, buffer.len());
         let evicted = shared.view.write().commit(
             &group.effects,
             group.number,
-            Bytes::from(group.buffer),
+            buffer,
             shared.options.tail_cache_bytes,
         );
         drop(evicted);

@@ -1,7 +1,7 @@
 //! Copies of topics at this peer: those that it hosts for others, those that it keeps of others' topics.
 //!
 //! ```text
-//!   assignments ──► roles ──► Replication ◄── journal (what is synced)
+//!   assignments ──► roles ──► Replication ◄── journal (what is written, what is synced)
 //!                    │            │  ▲
 //!          following ◄            │  └── serving: streams of replicas
 //!     (streams to hosts)          ▼
@@ -75,6 +75,9 @@ pub(super) struct Replication {
     only_me: Arc<[Fingerprint]>,
     pub(super) peers: Peers,
     roles: RwLock<Roles>,
+    /// Whether this peer hosts any topic with others. What is missed while it changes is told when it is
+    /// synced.
+    any_copied: AtomicBool,
     /// Order: this before `roles`, and both before the locks of a topic or a stream.
     machine: Mutex<hosting::Machine>,
     pub(super) asks: Asks,
@@ -83,7 +86,7 @@ pub(super) struct Replication {
     sooner: Notify,
     /// Readers at the tips.
     tips: Arc<Tips>,
-    /// Replicas at the tips: of what is durable here.
+    /// Replicas at the tips: of what is written here.
     replica_tips: Tips,
     changed: Arc<Changed>,
     /// Of all copies together that are not in sync.
@@ -103,6 +106,7 @@ impl Replication {
             only_me: Arc::from([me]),
             peers,
             roles: RwLock::default(),
+            any_copied: AtomicBool::new(false),
             machine,
             asks: Asks::default(),
             drains: Drains::default(),
@@ -122,7 +126,8 @@ impl Replication {
         self
     }
 
-    /// The journal is open. Its hooks call [`Replication::synced`], so it comes second.
+    /// The journal is open. Its hooks call [`Replication::written`] and [`Replication::synced`], so it
+    /// comes second.
     pub(super) fn open(&self, journal: Journal) {
         // Only the first counts; there is one.
         let _ = self.journal.set(journal);

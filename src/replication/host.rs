@@ -1,6 +1,8 @@
 //! One topic at its host: who has what, what may be acknowledged, and who belongs to the in-sync set.
 //!
-//! The host appends and syncs; replicas fetch what is synced, sync it themselves and acknowledge. The
+//! The host appends, writes and syncs; replicas fetch what is written, while the host syncs it, sync it
+//! themselves and acknowledge. So they may have durably what the host does not yet: the log here is what
+//! the host has durably, and up to where it is written beside it. The
 //! *high watermark* is what every member of the committed in-sync set, and of every proposal that the
 //! index may have applied, has durably (rule 2): below it appends are acknowledged and visible.
 //! It is a minimum of ends of whole batches of one log, so it lies on a batch boundary.
@@ -66,7 +68,10 @@ pub struct HostTopic {
     epoch: Epoch,
     /// Where the log ended when the epoch began.
     began: Offset,
+    /// What is durable here.
     log: TopicLog,
+    /// Up to here it is written here, under this epoch, and may have been sent; at least the log's end.
+    written: Offset,
     high_watermark: Offset,
     positions: u64,
     positions_committed: u64,
@@ -115,6 +120,7 @@ impl HostTopic {
         let mut topic = HostTopic {
             epoch,
             began: log.end(),
+            written: log.end(),
             high_watermark: known_watermark.clamp(log.start(), log.end()),
             log,
             positions: 1,
@@ -146,6 +152,11 @@ impl HostTopic {
     /// Its durable log.
     pub fn log(&self) -> &TopicLog {
         &self.log
+    }
+
+    /// Where it ends as written; replicas are sent what lies below.
+    pub fn written(&self) -> Offset {
+        self.written
     }
 
     /// Everything below is committed.
@@ -215,13 +226,14 @@ impl HostTopic {
         let mut effects = Vec::new();
         let before = self.high_watermark;
         match event {
+            HostEvent::Written { end } => self.written = self.written.max(end),
             HostEvent::Synced { end } => self.on_synced(end),
             HostEvent::PositionsSynced { revision } => {
                 self.positions = self.positions.max(revision);
             }
             HostEvent::Trimmed { start } => self.log.trim(start.min(self.high_watermark)),
             HostEvent::Join(peer, incarnation, join) => {
-                self.on_join(peer, incarnation, join, now, &mut effects);
+                self.on_join(context, peer, incarnation, join, now, &mut effects);
             }
             HostEvent::Acked(peer, incarnation, ack) => {
                 self.on_acked(peer, incarnation, ack, &mut effects);
@@ -242,11 +254,24 @@ impl HostTopic {
     fn on_synced(&mut self, end: Offset) {
         if end > self.log.end() {
             self.log.append(self.epoch, end);
+            self.written = self.written.max(end);
         }
+    }
+
+    /// Where a replica's log parts from the one here. What is written counts: a replica may have it
+    /// durably and have said so, and would be cut below what it has acknowledged.
+    fn common(&self, rules: Rules, last: Option<Epoch>) -> Option<(Epoch, Offset)> {
+        if self.written == self.log.end() || !rules.keeps(Rule::AnswerFromWritten) {
+            return self.log.common(last);
+        }
+        let mut written = self.log.clone();
+        written.append(self.epoch, self.written);
+        written.common(last)
     }
 
     fn on_join(
         &mut self,
+        context: &HostContext,
         peer: PeerNo,
         incarnation: Incarnation,
         join: Join,
@@ -274,7 +299,7 @@ impl HostTopic {
         follower.gone = None;
         let answer = JoinAnswer {
             epoch: self.epoch,
-            common: self.log.common(join.last),
+            common: self.common(context.rules, join.last),
             start: self.log.start(),
             high_watermark: self.high_watermark,
         };
@@ -288,7 +313,7 @@ impl HostTopic {
         ack: Ack,
         effects: &mut Vec<HostEffect>,
     ) {
-        let (epoch, end) = (self.epoch, self.log.end());
+        let (epoch, written) = (self.epoch, self.written);
         let known = self.followers.iter_mut().find(|f| f.peer == peer);
         let Some(follower) = known.filter(|f| f.incarnation == incarnation) else {
             return;
@@ -297,7 +322,7 @@ impl HostTopic {
             return;
         }
         // It claims what it cannot have: nothing that it says is worth anything.
-        if ack.end > end {
+        if ack.end > written {
             follower.end = None;
             effects.push(HostEffect::Refuse(peer));
             return;
@@ -471,7 +496,11 @@ impl HostTopic {
 
     fn end_of(&self, context: &HostContext, peer: PeerNo) -> Option<Offset> {
         if peer == context.me {
-            return Some(self.log.end());
+            // Only what is synced: the others may be the ones who fail.
+            return Some(match context.rules.keeps(Rule::HostSyncs) {
+                true => self.log.end(),
+                false => self.written,
+            });
         }
         let follower = self.followers.iter().find(|f| f.peer == peer)?;
         follower.end

@@ -37,6 +37,10 @@ pub enum Rule {
     KeepUnion = 11,
     /// Members are added only under their current incarnation (rule 5, second half).
     CurrentMembers = 12,
+    /// A host acknowledges only what it has synced itself (rule 1, second half).
+    HostSyncs = 13,
+    /// A replica is not cut below what its host has written and may have sent (rule 8, second half).
+    AnswerFromWritten = 14,
 }
 
 impl Rules {

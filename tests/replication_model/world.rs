@@ -2,7 +2,7 @@
 //! the production machines; this file only carries things to and fro, and loses them.
 //!
 //! What is one step here: a question and its answer on one stream (a replica's join), one batch, one
-//! sync, one decision of the index. Acknowledgements, proposals and their answers are in flight for as
+//! sync, one decision of the index. A replica may be given a batch as soon as its host has written it. Acknowledgements, proposals and their answers are in flight for as
 //! long as you like, in any order, and outlive their sender's process. A crash loses all that was not
 //! synced. Time is nobody's: leases may run out at any moment.
 
@@ -33,6 +33,8 @@ pub struct Bounds {
     pub alters: u8,
     /// Times that the index comes back from the backup of the beginning.
     pub restores: u8,
+    /// Streams that break while both processes live on.
+    pub breaks: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -164,6 +166,8 @@ pub enum Action {
     Hear(u32),
     Join(u32),
     Fetch(u32),
+    /// A replica's stream breaks; what it has acknowledged may still arrive.
+    Break(u32),
     /// A host loses patience with those that lag.
     Wake(u32),
     Deliver(Message),
@@ -281,8 +285,13 @@ impl World {
                 if let Role::Host(hosted) = &self.peers[host as usize].role {
                     if topic.following() != Some(hosted.epoch()) {
                         actions.push(Action::Join(p));
-                    } else if topic.log().end() < hosted.log().end() {
-                        actions.push(Action::Fetch(p));
+                    } else {
+                        if topic.log().end() < hosted.written() {
+                            actions.push(Action::Fetch(p));
+                        }
+                        if self.left.breaks > 0 {
+                            actions.push(Action::Break(p));
+                        }
                     }
                 }
             }
@@ -298,7 +307,10 @@ impl World {
                 let content = self.written;
                 if let Role::Host(topic) = &self.peers[p as usize].role {
                     let entry = Entry::Append(topic.epoch(), content);
-                    self.peers[p as usize].unsynced.push(entry);
+                    let peer = &mut self.peers[p as usize];
+                    peer.unsynced.push(entry);
+                    let end = Offset(peer.written().log.len() as u64 + 1);
+                    self.host(p, HostEvent::Written { end }, NOW, rules);
                 }
             }
             Action::Sync(p) => self.sync(p, rules),
@@ -325,6 +337,7 @@ impl World {
             Action::Hear(p) => self.hear(p, rules),
             Action::Join(p) => self.join(p, rules),
             Action::Fetch(p) => self.fetch(p, rules),
+            Action::Break(p) => self.break_stream(p, rules),
             Action::Wake(p) => self.host(p, HostEvent::Wake, LATER, rules),
             Action::Deliver(message) => self.deliver(message, rules),
             Action::Restore => {
@@ -596,6 +609,14 @@ impl World {
         self.replica(p, record.host.0, positions, rules);
     }
 
+    fn break_stream(&mut self, p: u32, rules: Rules) {
+        self.left.breaks -= 1;
+        let heard = self.peers[p as usize].heard;
+        let Some(record) = heard else { return };
+        self.replica(p, record.host.0, ReplicaEvent::Closed, rules);
+        self.host(record.host.0, HostEvent::Gone(PeerNo(p)), NOW, rules);
+    }
+
     fn fetch(&mut self, p: u32, rules: Rules) {
         let peer = &self.peers[p as usize];
         let (Role::Replica(topic), Some(record)) = (&peer.role, peer.heard) else {
@@ -606,7 +627,7 @@ impl World {
         let Role::Host(hosted) = &host.role else {
             return;
         };
-        let (epoch, content) = host.disk.log[base.0 as usize - 1];
+        let (epoch, content) = host.written().log[base.0 as usize - 1];
         let watermark = ReplicaEvent::Watermark {
             high_watermark: hosted.high_watermark(),
             start: Offset::FIRST,

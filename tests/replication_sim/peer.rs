@@ -413,9 +413,13 @@ impl Peer {
             let Some(&conn) = self.inward.get(&to) else {
                 continue;
             };
-            while *next < hosted.log().end() {
+            // Synced or not.
+            while *next < hosted.written() {
                 // Retention was faster, or the message does not read: the replica joins again.
-                let copy = &self.disk[topic];
+                let copy = match *next < hosted.log().end() {
+                    true => &self.disk[topic],
+                    false => &self.written[topic],
+                };
                 let Some((epoch, body)) = copy.at(*next).filter(|_| !copy.is_flipped_at(*next))
                 else {
                     over.push((to, slot, *topic, *next));
@@ -589,7 +593,11 @@ impl Peer {
             .map(|hosted| hosted.epoch())
             .expect("the caller has looked");
         self.write(clock, 0, topic, Rec::Append(epoch, body));
-        self.copy(topic).end()
+        let end = self.copy(topic).end();
+        let now = self.local(clock.now);
+        let effects = self.hosting.written(&[(id(topic), end)], now);
+        self.carry_out(clock, effects);
+        end
     }
 
     /// Retention: drops committed messages; answers whether there were any.

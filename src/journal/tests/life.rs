@@ -1,5 +1,7 @@
 //! What topics, positions and segments live through.
 
+use bytes::Bytes;
+
 use super::*;
 
 fn key(n: u8) -> PositionKey {
@@ -238,6 +240,87 @@ fn batches_are_served_whole_and_commits_are_announced_once() {
     assert_eq!(bodies(&slice)[0].0, 1);
     assert_eq!(slice.next, Offset(4));
     assert_eq!(*seen.lock(), [(topic(0), Offset(4))]);
+}
+
+/// What hooks were told, in order.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Written(Vec<Bytes>),
+    Synced,
+    Stopped,
+}
+
+/// A journal that tells; `before_sync` is called when a group with batches is written.
+fn telling(
+    disk: &FaultyDisk,
+    before_sync: impl Fn() + Send + Sync + 'static,
+) -> (Journal, Arc<Mutex<Vec<Told>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (written, synced, stopped) = (told.clone(), told.clone(), told.clone());
+    let hooks = Hooks {
+        on_written: Box::new(move |group| {
+            let batches: Vec<Bytes> = group.batches().map(|batch| batch.bytes()).collect();
+            if !batches.is_empty() {
+                written.lock().push(Told::Written(batches));
+                before_sync();
+            }
+        }),
+        on_commit: Box::new(move |_| synced.lock().push(Told::Synced)),
+        on_fatal: Box::new(move |_| stopped.lock().push(Told::Stopped)),
+        ..Hooks::default()
+    };
+    (Journal::open(options(disk), hooks).unwrap().0, told)
+}
+
+#[test]
+fn a_group_is_shown_as_written_before_it_is_synced() {
+    let disk = FaultyDisk::new();
+    let (journal, told) = telling(&disk, || {});
+    let epoch = boot(&journal);
+    host(&journal, 0);
+    put(&journal, epoch, 0, 0, 0, &[b"a", b"b"]);
+    let read = journal.read(topic(0), Offset(1), 1).unwrap();
+    journal.close();
+    assert_eq!(*told.lock(), [Told::Written(read.batches), Told::Synced]);
+}
+
+#[test]
+fn a_group_that_is_not_synced_is_never_more_than_written() {
+    let disk = FaultyDisk::new();
+    let failing = disk.clone();
+    let (journal, told) = telling(&disk, move || failing.fail_syncs_after(0));
+    let epoch = boot(&journal);
+    host(&journal, 0);
+    let outcome = journal.submit_blocking(Command::Append {
+        topic: topic(0),
+        epoch,
+        batch: batch_of(0, 0, 0, &[b"a"]),
+    });
+    assert_eq!(outcome, Err(Stopped));
+    journal.close();
+    let told = told.lock();
+    assert!(
+        matches!(told[..], [Told::Written(_), Told::Stopped]),
+        "{told:?}"
+    );
+    assert_eq!(journal.topic(topic(0)).unwrap().end, Offset::FIRST);
+}
+
+#[test]
+fn a_group_that_is_not_written_is_shown_to_nobody() {
+    let disk = FaultyDisk::new();
+    let (journal, told) = telling(&disk, || {});
+    let epoch = boot(&journal);
+    host(&journal, 0);
+    disk.fail_writes_after(0);
+    let outcome = journal.submit_blocking(Command::Append {
+        topic: topic(0),
+        epoch,
+        batch: batch_of(0, 0, 0, &[b"a"]),
+    });
+    assert_eq!(outcome, Err(Stopped));
+    journal.close();
+    assert_eq!(*told.lock(), [Told::Stopped]);
 }
 
 #[test]

@@ -1,14 +1,15 @@
-//! One topic that this peer hosts and others keep copies of: what readers see, and who waits for the
-//! high watermark.
+//! One topic that this peer hosts and others keep copies of: what readers see, who waits for the high
+//! watermark, and what is written and not synced yet, which only replicas see.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::journal;
+use crate::journal::{self, Slice, WrittenBatch};
 use crate::types::{Epoch, Fingerprint, Offset, TopicId};
 use crate::wire::peer::Achieved;
 use crate::wire::{ErrorCode, ErrorReply, Retry};
@@ -72,6 +73,14 @@ struct Waiter {
     to: Arc<Settled>,
 }
 
+/// A batch that the journal has written and not synced yet.
+#[derive(Debug)]
+struct Ahead {
+    base: Offset,
+    end: Offset,
+    bytes: Bytes,
+}
+
 #[derive(Debug)]
 struct Inner {
     watermark: Offset,
@@ -85,6 +94,11 @@ struct Inner {
     revision: u64,
     revision_committed: u64,
     commits: BTreeMap<u64, Vec<oneshot::Sender<Result<(), ErrorReply>>>>,
+    /// Of the group that is being synced; none between groups. What lies below is durable, and the
+    /// journal's to read.
+    ahead: Vec<Ahead>,
+    /// The end of what replicas were told of.
+    written: Offset,
 }
 
 /// See the module.
@@ -113,6 +127,8 @@ impl Hosted {
                 revision: 1,
                 revision_committed: 0,
                 commits: BTreeMap::new(),
+                ahead: Vec::new(),
+                written: began,
             }),
         }
     }
@@ -162,6 +178,58 @@ impl Hosted {
         None
     }
 
+    /// The journal has written a batch and is about to sync it; whether it is one that replicas are sent.
+    pub(super) fn wrote(&self, batch: &WrittenBatch<'_>) -> bool {
+        let (base, end) = (batch.header.base, batch.header.end());
+        let mut inner = self.inner.lock();
+        if inner.over || batch.header.epoch != self.epoch {
+            return false;
+        }
+        inner.written = inner.written.max(end);
+        let bytes = batch.bytes();
+        inner.ahead.push(Ahead { base, end, bytes });
+        true
+    }
+
+    /// All is durable here, and the journal's to read. Answers whether replicas are to be told, for they
+    /// were not when it was written.
+    pub(super) fn synced(&self, end: Offset) -> bool {
+        let mut inner = self.inner.lock();
+        inner.ahead.clear();
+        let untold = end > inner.written;
+        inner.written = inner.written.max(end);
+        untold
+    }
+
+    /// Batches from `from` on that are written and not synced, if `from` lies among them; as for
+    /// [`journal::Journal::read`].
+    pub(super) fn ahead(&self, from: Offset, max_bytes: usize) -> Option<Slice> {
+        let inner = self.inner.lock();
+        let first = inner.ahead.partition_point(|batch| batch.end <= from);
+        let ahead = inner.ahead.get(first..)?;
+        ahead.first().filter(|batch| batch.base <= from)?;
+        let mut slice = Slice {
+            batches: Vec::new(),
+            next: from,
+            end: inner.written,
+        };
+        let mut bytes = 0;
+        for batch in ahead {
+            bytes += batch.bytes.len();
+            if bytes > max_bytes && !slice.batches.is_empty() {
+                break;
+            }
+            slice.batches.push(batch.bytes.clone());
+            slice.next = batch.end;
+        }
+        Some(slice)
+    }
+
+    /// The end of what replicas were told of.
+    pub(super) fn written(&self) -> Offset {
+        self.inner.lock().written
+    }
+
     /// Everything below is committed: answers who waits for it.
     pub(super) fn committed(&self, end: Offset) {
         let mut inner = self.inner.lock();
@@ -204,6 +272,7 @@ impl Hosted {
     pub(super) fn end(&self) {
         let mut inner = self.inner.lock();
         inner.over = true;
+        inner.ahead.clear();
         inner.gate = Gate::Paused;
         for waiter in std::mem::take(&mut inner.appends).into_values().flatten() {
             let error = deposed(waiter.appended.topic);

@@ -5,15 +5,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
 use super::Replication;
 use super::asking::Ask;
 use super::hosted::{Gate, Hosted};
-use super::stream::ReplicaStream;
+use super::stream::{ReplicaStream, Serve};
 use crate::clock;
-use crate::journal::PositionKey;
+use crate::journal::{PositionKey, WrittenGroup};
 use crate::replication::configuration::{Altered, Configuration};
 use crate::replication::epochs::TopicLog;
 use crate::replication::host::{HostContext, HostEvent};
@@ -95,6 +96,7 @@ impl Replication {
             let hosted = Hosted::new(beginning.epoch, log.end(), watermark);
             roles.alone.remove(&topic);
             roles.copied.insert(topic, Arc::new(hosted));
+            self.any_copied.store(true, Ordering::Release);
             beginning
         };
         machine.least.insert(topic, min_in_sync);
@@ -217,6 +219,51 @@ impl Replication {
         self.event(topic, HostEvent::Wake);
     }
 
+    /// The journal's writer has written a group and is about to sync it: replicas are sent what is theirs
+    /// of it, and sync it at the same time.
+    ///
+    /// Only batches of the epoch under which this peer hosts the topic now, so that the entries that make
+    /// the epoch durable lie in an earlier group, which is synced (rules 6 and 9).
+    pub(in crate::peer) fn written(&self, group: &WrittenGroup<'_>) {
+        if !self.any_copied.load(Ordering::Acquire) || !self.concerns_replicas(group) {
+            return;
+        }
+        let topics = self.wrote(group);
+        // The machine is let go by now: who wakes needs it.
+        self.replica_tips.moved(&topics);
+    }
+
+    /// Notes what of a group replicas may be sent, and tells the machine before any of it is: no
+    /// acknowledgement may come in before it knows. Answers the topics.
+    fn wrote(&self, group: &WrittenGroup<'_>) -> Vec<TopicId> {
+        let machine = &mut *self.machine.lock();
+        let mut ends: Vec<(TopicId, Offset)> = Vec::new();
+        for batch in group.batches() {
+            let (topic, end) = (batch.header.topic, batch.header.end());
+            let Some(hosted) = self.hosted(topic) else {
+                continue;
+            };
+            if !hosted.wrote(&batch) {
+                continue;
+            }
+            match ends.last_mut() {
+                Some(last) if last.0 == topic => last.1 = end,
+                _ => ends.push((topic, end)),
+            }
+        }
+        let effects = machine.hosting.written(&ends, clock::mono_now());
+        if !effects.is_empty() {
+            self.perform(machine, effects);
+        }
+        ends.into_iter().map(|(topic, _)| topic).collect()
+    }
+
+    fn concerns_replicas(&self, group: &WrittenGroup<'_>) -> bool {
+        let roles = self.roles.read();
+        let mut batches = group.batches();
+        batches.any(|batch| roles.copied.contains_key(&batch.header.topic))
+    }
+
     /// The journal's writer has synced a group: the ends of the topics in it.
     pub(in crate::peer) fn synced(&self, ends: &[(TopicId, Offset)]) {
         let (copied, others) = self.split(ends);
@@ -231,7 +278,12 @@ impl Replication {
         let effects = machine.hosting.synced(&copied, now);
         self.perform(machine, effects);
         self.trimmed(machine, &topics, now);
-        self.replica_tips.moved(&topics);
+        let untold = copied.iter().filter(|(topic, end)| {
+            let hosted = self.hosted(*topic);
+            hosted.is_some_and(|hosted| hosted.synced(*end))
+        });
+        let untold: Vec<TopicId> = untold.map(|(topic, _)| *topic).collect();
+        self.replica_tips.moved(&untold);
     }
 
     /// Topics of which others have copies, and the other ones.
@@ -396,7 +448,7 @@ impl Replication {
         self.perform(machine, effects);
     }
 
-    fn hosted(&self, topic: TopicId) -> Option<Arc<Hosted>> {
+    pub(super) fn hosted(&self, topic: TopicId) -> Option<Arc<Hosted>> {
         self.roles.read().copied.get(&topic).map(Arc::clone)
     }
 
@@ -433,9 +485,15 @@ impl Replication {
                     }
                 }
                 HostingEffect::Serve(peer, slot, topic, from) => {
-                    let revision = self.hosted(topic).map(|hosted| hosted.revision());
-                    if let (Some(stream), Some(revision)) = (machine.streams.get(&peer), revision) {
-                        stream.serve(slot, topic, from, revision);
+                    let hosted = self.hosted(topic);
+                    if let (Some(stream), Some(hosted)) = (machine.streams.get(&peer), hosted) {
+                        let serve = Serve {
+                            slot,
+                            topic,
+                            epoch: hosted.epoch,
+                            from,
+                        };
+                        stream.serve(serve, hosted.revision());
                     }
                 }
                 HostingEffect::Committed(topic, end) => {
@@ -481,7 +539,10 @@ impl Replication {
         let hosted = {
             let mut roles = self.roles.write();
             roles.alone.remove(&topic);
-            roles.copied.remove(&topic)
+            let hosted = roles.copied.remove(&topic);
+            let any = !roles.copied.is_empty();
+            self.any_copied.store(any, Ordering::Release);
+            hosted
         };
         if let Some(hosted) = hosted {
             hosted.end();

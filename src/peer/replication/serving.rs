@@ -1,9 +1,10 @@
 //! The stream of a replica, at its host: joins and acknowledgements up; answers, batches, positions and
 //! watermarks down.
 //!
-//! A replica is sent all that is durable here, committed or not: it is by its having it that it becomes
-//! committed. Reading and writing go on beside each other, so that a replica that takes its time with
-//! batches is still heard.
+//! A replica is sent all that is written here, synced or not, committed or not: it is by its having it
+//! that it becomes committed, and it syncs while this peer does. What is durable is read from the
+//! journal, the group that is being synced from memory. Reading and writing go on beside each other, so
+//! that a replica that takes its time with batches is still heard.
 //!
 //! Replicas that appends do not wait for share a rate ([`super::pace`]), so that copying large topics leaves
 //! room for what is published; those that appends wait for are never held up by it.
@@ -14,10 +15,11 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use super::frames::{self, FromReplica};
+use super::hosted::Hosted;
 use super::stream::{Outbox, ReplicaStream, Unsent};
 use super::{Replication, hosted};
 use crate::clock;
-use crate::journal::{Journal, PositionKey};
+use crate::journal::{Journal, PositionKey, Slice};
 use crate::limits;
 use crate::peer::host::{Caller, Host, journal_stopped};
 use crate::peer::read;
@@ -110,7 +112,26 @@ async fn receive(opened: &Opened<'_>, receiver: &mut FrameReceiver) -> Result<()
 
 struct Slot {
     topic: TopicId,
+    /// `None`: the role under which it was joined is over, and so is the slot soon.
+    hosted: Option<Arc<Hosted>>,
     next: Offset,
+}
+
+impl Slot {
+    /// What is written and not synced, where the slot has everything else.
+    fn ahead(&self) -> Option<Slice> {
+        let hosted = self.hosted.as_ref()?;
+        hosted.ahead(self.next, limits::DATA_FRAME_BYTES)
+    }
+
+    /// Whether there is more to send than what ends here.
+    fn has_beyond(&self, end: Offset) -> bool {
+        self.next < end
+            || self
+                .hosted
+                .as_ref()
+                .is_some_and(|h| self.next < h.written())
+    }
 }
 
 struct Sending<'a> {
@@ -185,8 +206,10 @@ impl Sending<'_> {
         for serve in outbox.serve {
             let watches = &self.opened.replication.replica_tips;
             watches.watch(serve.topic, &self.watcher, serve.slot);
+            let hosted = self.opened.replication.hosted(serve.topic);
             let slot = Slot {
                 topic: serve.topic,
+                hosted: hosted.filter(|hosted| hosted.epoch == serve.epoch),
                 next: serve.from,
             };
             self.slots.insert(serve.slot, slot);
@@ -237,8 +260,15 @@ impl Sending<'_> {
         let Some(slot) = self.slots.get_mut(&id) else {
             return Ok(());
         };
-        let wanted = limits::DATA_FRAME_BYTES;
-        match read::slice(&self.host.journal, slot.topic, slot.next, wanted).await {
+        // In this order: what is no more in memory is in the journal.
+        let read = match slot.ahead() {
+            Some(slice) => Ok(slice),
+            None => {
+                let wanted = limits::DATA_FRAME_BYTES;
+                read::slice(&self.host.journal, slot.topic, slot.next, wanted).await
+            }
+        };
+        match read {
             Ok(slice) if slice.batches.is_empty() => Ok(()),
             Ok(slice) => {
                 slot.next = slice.next;
@@ -247,7 +277,7 @@ impl Sending<'_> {
                     let pace = &self.opened.replication.pace;
                     pace.lock().sent(bytes, clock::mono_now());
                 }
-                if slice.next < slice.end {
+                if slot.has_beyond(slice.end) {
                     self.push(id);
                 }
                 read::send_slice(sender, id, &slice).await

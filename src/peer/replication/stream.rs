@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::journal::PositionKey;
 use crate::limits;
 use crate::replication::hosting::{Down, SlotNo, Up};
-use crate::types::{Offset, TopicId};
+use crate::types::{Epoch, Offset, TopicId};
 
 /// Positions of a topic that a replica has not been sent, and the revision that it has with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct Unsent {
 pub(super) struct Serve {
     pub(super) slot: SlotNo,
     pub(super) topic: TopicId,
+    /// The epoch of the answer to its join.
+    pub(super) epoch: Epoch,
     pub(super) from: Offset,
 }
 
@@ -116,12 +118,13 @@ impl ReplicaStream {
         self.some.notify_one();
     }
 
-    /// Batches from `from` on, and all positions, which are revision `revision`.
-    pub(super) fn serve(&self, slot: SlotNo, topic: TopicId, from: Offset, revision: u64) {
+    /// Batches from where it stands on, and all positions, which are revision `revision`.
+    pub(super) fn serve(&self, serve: Serve, revision: u64) {
+        let Serve { slot, topic, .. } = serve;
         {
             let inner = &mut *self.inner.lock();
             inner.served.insert(topic, slot);
-            inner.outbox.serve.push(Serve { slot, topic, from });
+            inner.outbox.serve.push(serve);
             let all = Unsent {
                 revision,
                 keys: None,
@@ -229,7 +232,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_newer_takes_the_place_of_what_was_not_sent() {
         let stream = ReplicaStream::default();
-        stream.serve(3, TOPIC, Offset(5), 1);
+        let serve = Serve {
+            slot: 3,
+            topic: TOPIC,
+            epoch: Epoch::default(),
+            from: Offset(5),
+        };
+        stream.serve(serve, 1);
         let key = PositionKey {
             subscriber: Fingerprint([1; 32]),
             group: Group::default(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::{mpsc, oneshot};
 
 use super::asking::Ask;
@@ -33,8 +34,46 @@ const TOPIC: TopicId = TopicId([1; 16]);
 const OTHER: Fingerprint = Fingerprint([9; 32]);
 const SLOT: u32 = 1;
 
+/// Holds the journal's writer between its write and its sync.
+#[derive(Default)]
+struct Gate {
+    /// Whether it is shut, and whether somebody stands before it.
+    state: Mutex<(bool, bool)>,
+    moved: Condvar,
+}
+
+impl Gate {
+    fn shut(&self) {
+        self.state.lock().0 = true;
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.1 = true;
+        self.moved.notify_all();
+        while state.0 {
+            self.moved.wait(&mut state);
+        }
+        state.1 = false;
+    }
+
+    /// Waits until the writer stands before it.
+    fn reached(&self) {
+        let mut state = self.state.lock();
+        while !state.1 {
+            self.moved.wait(&mut state);
+        }
+    }
+
+    fn open(&self) {
+        self.state.lock().0 = false;
+        self.moved.notify_all();
+    }
+}
+
 struct Peer {
     _folder: tempfile::TempDir,
+    gate: Arc<Gate>,
     me: Fingerprint,
     journal: Journal,
     replication: Arc<Replication>,
@@ -62,7 +101,15 @@ impl Peer {
         let tips = Arc::new(Tips::default());
         let replication = Replication::new(me, tips, Arc::new(Changed::default()));
         let replication = Arc::new(replication);
+        let gate = Arc::new(Gate::default());
         let hooks = Hooks {
+            on_written: {
+                let (replication, gate) = (Arc::clone(&replication), Arc::clone(&gate));
+                Box::new(move |group| {
+                    replication.written(group);
+                    gate.pass();
+                })
+            },
             on_commit: {
                 let replication = Arc::clone(&replication);
                 Box::new(move |ends| replication.synced(ends))
@@ -95,6 +142,7 @@ impl Peer {
         tokio::spawn(task.run(frames));
         let peer = Peer {
             _folder: folder,
+            gate,
             me,
             journal,
             replication,
@@ -281,6 +329,90 @@ async fn an_append_is_answered_when_the_other_copy_has_it() {
     let again = peer.append(0, epoch(1)).await;
     assert!(again.duplicate);
     assert!(peer.replication.settle(8, again, &to).unwrap().is_ok());
+    peer.journal.close();
+}
+
+/// A message that is written here and not synced, with the gate shut behind it.
+async fn unsynced(peer: &Peer, epoch: Epoch) -> oneshot::Receiver<Outcome> {
+    peer.gate.shut();
+    let (done, outcome) = oneshot::channel();
+    let message = peer.message(0, epoch);
+    let submitted = peer.journal.submit(message, Done::Oneshot(done)).await;
+    submitted.unwrap();
+    peer.gate.reached();
+    outcome
+}
+
+#[tokio::test]
+async fn replicas_are_sent_what_is_written_and_nobody_else_sees_it() {
+    let peer = Peer::start().await;
+    let stream = peer.in_sync().await;
+    let hosted = peer.replication.hosted(TOPIC).unwrap();
+    let outcome = unsynced(&peer, epoch(1)).await;
+    let ahead = hosted.ahead(Offset(1), 1).unwrap();
+    assert_eq!((ahead.next, ahead.end), (Offset(2), Offset(2)));
+    let sent = crate::wire::batch::verify(&ahead.batches[0]).unwrap();
+    assert_eq!((sent.base, sent.epoch), (Offset(1), epoch(1)));
+    assert_eq!(peer.journal.topic(TOPIC).unwrap().end, Offset(1));
+    // The replica has it before this peer: that commits nothing, and is no lie.
+    peer.acked(&stream, Offset(2), 1);
+    assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(1))));
+    peer.gate.open();
+    let Outcome::Appended(appended) = outcome.await.unwrap() else {
+        panic!("not appended");
+    };
+    let to = Arc::new(Settled::default());
+    let settled = peer.replication.settle(7, appended, &to).unwrap().unwrap();
+    assert_eq!(settled.len(), 2);
+    assert_eq!(peer.replication.visible(TOPIC), Ok(Some(Offset(2))));
+    assert!(hosted.ahead(Offset(1), 1).is_none(), "the journal has it");
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn what_is_written_under_an_epoch_that_is_not_hosted_is_not_sent() {
+    let peer = Peer::start().await;
+    let _stream = peer.in_sync().await;
+    let hosted = peer.replication.hosted(TOPIC).unwrap();
+    // The next role is the journal's already, and not this peer's yet.
+    let next = Command::Host(journal::HostedTopic {
+        id: TOPIC,
+        name: "T1".parse().unwrap(),
+        settings: TopicSettings::default(),
+        grant: 2,
+    });
+    assert_eq!(peer.written(next).await, Outcome::Done);
+    let outcome = unsynced(&peer, epoch(2)).await;
+    assert!(hosted.ahead(Offset(1), 1).is_none());
+    assert_eq!(hosted.written(), Offset(1));
+    peer.gate.open();
+    assert!(matches!(outcome.await.unwrap(), Outcome::Appended(_)));
+    peer.journal.close();
+}
+
+#[tokio::test]
+async fn what_was_written_before_the_only_copy_got_others_is_sent_when_it_is_synced() {
+    let peer = Peer::start().await;
+    let alone = peer.copies(1, &[peer.me], &[peer.me]);
+    peer.assign(vec![peer.host(alone)]).await;
+    let outcome = unsynced(&peer, epoch(1)).await;
+    let wanted = peer.copies(2, &[peer.me], &[peer.me, OTHER]);
+    let record = super::records::configuration(&peer.replication.peers, &wanted).unwrap();
+    peer.replication.begin(TOPIC, || super::hosting::Beginning {
+        epoch: epoch(1),
+        log: peer.journal.copy(TOPIC).unwrap().log,
+        known_watermark: Offset(1),
+        record,
+        min_in_sync: 1,
+    });
+    let watcher = Arc::new(crate::peer::tips::Watcher::default());
+    peer.replication.replica_tips.watch(TOPIC, &watcher, SLOT);
+    let hosted = peer.replication.hosted(TOPIC).unwrap();
+    assert!(hosted.ahead(Offset(1), 1).is_none());
+    peer.gate.open();
+    assert!(matches!(outcome.await.unwrap(), Outcome::Appended(_)));
+    assert_eq!(watcher.wait().await, [SLOT]);
+    assert_eq!(hosted.written(), Offset(2));
     peer.journal.close();
 }
 

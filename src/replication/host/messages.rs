@@ -42,6 +42,11 @@ pub struct Ack {
 /// Something that happened at or to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostEvent {
+    /// Its own log is written up to here under its epoch, and being synced. Before any of it is sent.
+    Written {
+        /// The end.
+        end: Offset,
+    },
     /// Its own log is durable up to here.
     Synced {
         /// The end.
@@ -94,8 +99,8 @@ pub enum HostEffect {
     /// Take no appends from now on, or take them again: the topic is being handed over, or whether this
     /// peer still hosts it is being asked.
     Pause(bool),
-    /// This peer has everything that is here: tell the index, which makes it the host. Appends that
-    /// come to be synced after this are not lost: they were not acknowledged, and are sent again.
+    /// This peer has everything that is written here: tell the index, which makes it the host. Appends
+    /// that come to be written after this are not lost: they were not acknowledged, and are sent again.
     Level(PeerNo),
     /// This peer is not the host any more: refuse what waits, with the retry class FreshRoute.
     StepDown,

@@ -15,8 +15,8 @@ impl HostTopic {
         if let Role::HandingOver(to) = self.role
             && !self.doubts.are_open()
         {
-            let end = Some(self.log.end());
-            let level = self.in_sync.contains(to) && self.end_of(context, to) == end;
+            let end = self.end_of(context, to);
+            let level = self.in_sync.contains(to) && end >= Some(self.written);
             if level && self.positions_of(context, to) >= self.positions {
                 effects.push(HostEffect::Level(to));
             }
