@@ -237,20 +237,24 @@ impl Replication {
     /// acknowledgement may come in before it knows. Answers the topics.
     fn wrote(&self, group: &WrittenGroup<'_>) -> Vec<TopicId> {
         let machine = &mut *self.machine.lock();
-        let mut ends: Vec<(TopicId, Offset)> = Vec::new();
-        for batch in group.batches() {
-            let (topic, end) = (batch.header.topic, batch.header.end());
-            let Some(hosted) = self.hosted(topic) else {
-                continue;
-            };
-            if !hosted.wrote(&batch) {
-                continue;
+        let mut ends: Vec<(TopicId, Offset)> = {
+            let roles = self.roles.read();
+            let sent = group.batches().filter(|batch| {
+                let hosted = roles.copied.get(&batch.header.topic);
+                hosted.is_some_and(|hosted| hosted.wrote(batch))
+            });
+            sent.map(|batch| (batch.header.topic, batch.header.end()))
+                .collect()
+        };
+        // Of each topic the last.
+        ends.sort_unstable();
+        ends.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 = later.1;
             }
-            match ends.last_mut() {
-                Some(last) if last.0 == topic => last.1 = end,
-                _ => ends.push((topic, end)),
-            }
-        }
+            same
+        });
         let effects = machine.hosting.written(&ends, clock::mono_now());
         if !effects.is_empty() {
             self.perform(machine, effects);
