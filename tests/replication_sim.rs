@@ -226,7 +226,6 @@ fn a_missing_rule_is_found() {
         Rule::CommitShrinkFirst,
         Rule::ElectFromInSync,
         Rule::WipedLeavesSets,
-        Rule::HostSyncs,
     ] {
         let rules = Rules::without(rule);
         found(&format!("without {rule:?}"), Care { rules, ..CARE }, 200);
