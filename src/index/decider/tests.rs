@@ -233,12 +233,16 @@ fn what_was_queued_before_the_end_is_done_and_reports_are_written() {
             lineage: 0,
             created: UnixMicros(0),
         });
+        let metadata = TopicMetadata {
+            end: 9,
+            ..TopicMetadata::default()
+        };
         {
             let mut directory = bench.directory.write();
             directory.apply(&topic);
             directory.report(
                 host,
-                &[(TopicId([9; 16]), TopicMetadata::default())],
+                &[(TopicId([9; 16]), metadata)],
                 &ToldLags::default(),
                 MonoNs(1),
             );
