@@ -50,6 +50,8 @@ faults! {
     doubled true,
     index_restarts true,
     broken_streams true,
+    /// Messages that copies were sent before their host had synced them.
+    sent_early false,
     /// Hand-overs that were wished for, and those that came about.
     moves true,
     moved false,

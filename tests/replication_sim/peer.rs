@@ -432,6 +432,7 @@ impl Peer {
                     epoch,
                     body,
                 };
+                clock.faults.sent_early += u64::from(*next >= hosted.log().end());
                 clock.after(0, Event::Deliver(msg));
                 *next = next.plus(1);
             }

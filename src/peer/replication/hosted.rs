@@ -73,12 +73,26 @@ struct Waiter {
     to: Arc<Settled>,
 }
 
+/// Room for batches of a group that a topic keeps.
+const AHEAD_KEPT: usize = 16;
+
 /// A batch that the journal has written and not synced yet.
 #[derive(Debug)]
 struct Ahead {
     base: Offset,
     end: Offset,
     bytes: Bytes,
+}
+
+/// Where a replica's next batches are.
+#[derive(Debug)]
+pub(super) enum More {
+    /// It has been sent all that is written; it is told when there is more.
+    Nothing,
+    /// Written and not synced.
+    InMemory(Slice),
+    /// The journal has them to read.
+    InJournal,
 }
 
 #[derive(Debug)]
@@ -99,6 +113,14 @@ struct Inner {
     ahead: Vec<Ahead>,
     /// The end of what replicas were told of.
     written: Offset,
+}
+
+impl Inner {
+    /// A large group's list is not kept for small ones.
+    fn forget_ahead(&mut self) {
+        self.ahead.clear();
+        self.ahead.shrink_to(AHEAD_KEPT);
+    }
 }
 
 /// See the module.
@@ -195,10 +217,23 @@ impl Hosted {
     /// were not when it was written.
     pub(super) fn synced(&self, end: Offset) -> bool {
         let mut inner = self.inner.lock();
-        inner.ahead.clear();
+        inner.forget_ahead();
         let untold = end > inner.written;
         inner.written = inner.written.max(end);
         untold
+    }
+
+    /// Where to read on at `from`. A replica may have all that is written, and joins again, before this
+    /// peer's journal shows that: it is sent nothing, and ends nothing.
+    pub(super) fn more(&self, from: Offset, max_bytes: usize) -> More {
+        if from >= self.written() {
+            return More::Nothing;
+        }
+        // In this order: what is no more in memory is in the journal.
+        match self.ahead(from, max_bytes) {
+            Some(slice) => More::InMemory(slice),
+            None => More::InJournal,
+        }
     }
 
     /// Batches from `from` on that are written and not synced, if `from` lies among them; as for
@@ -272,7 +307,7 @@ impl Hosted {
     pub(super) fn end(&self) {
         let mut inner = self.inner.lock();
         inner.over = true;
-        inner.ahead.clear();
+        inner.forget_ahead();
         inner.gate = Gate::Paused;
         for waiter in std::mem::take(&mut inner.appends).into_values().flatten() {
             let error = deposed(waiter.appended.topic);

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use super::frames::{self, FromReplica};
-use super::hosted::Hosted;
+use super::hosted::{Hosted, More};
 use super::stream::{Outbox, ReplicaStream, Unsent};
 use super::{Replication, hosted};
 use crate::clock;
-use crate::journal::{Journal, PositionKey, Slice};
+use crate::journal::{Journal, PositionKey};
 use crate::limits;
 use crate::peer::host::{Caller, Host, journal_stopped};
 use crate::peer::read;
@@ -27,7 +27,7 @@ use crate::peer::tips::Watcher;
 use crate::replication::hosting::{Down, SlotNo, Up};
 use crate::replication::members::PeerNo;
 use crate::transport::{CallError, FrameReceiver, FrameSender};
-use crate::types::{Epoch, Offset, TopicId};
+use crate::types::{Epoch, MonoNs, Offset, TopicId};
 use crate::wire::peer::replication::{
     DedupeTable, FetchDedupe, Positions, Replicate, ReplicateOpened, ReplicatedPosition,
     ReplicatedRange,
@@ -58,6 +58,7 @@ pub(in crate::peer) async fn serve(
         slots: HashMap::new(),
         ready: VecDeque::new(),
         held_up: Vec::new(),
+        look_at: MonoNs::default(),
         queued: HashSet::new(),
     };
     receiver.set_max(limits::METADATA_REQUEST_BYTES);
@@ -118,10 +119,12 @@ struct Slot {
 }
 
 impl Slot {
-    /// What is written and not synced, where the slot has everything else.
-    fn ahead(&self) -> Option<Slice> {
-        let hosted = self.hosted.as_ref()?;
-        hosted.ahead(self.next, limits::DATA_FRAME_BYTES)
+    /// Where its next batches are.
+    fn more(&self) -> More {
+        let hosted = self.hosted.as_ref();
+        hosted.map_or(More::InJournal, |hosted| {
+            hosted.more(self.next, limits::DATA_FRAME_BYTES)
+        })
     }
 
     /// Whether there is more to send than what ends here.
@@ -143,6 +146,8 @@ struct Sending<'a> {
     ready: VecDeque<SlotNo>,
     /// Slots whose turn it was, but not yet by the pace.
     held_up: Vec<SlotNo>,
+    /// When those that are held up are looked at again, whatever happens until then.
+    look_at: MonoNs,
     queued: HashSet<SlotNo>,
 }
 
@@ -151,6 +156,9 @@ impl Sending<'_> {
         sender.send(&ReplicateOpened {}).await?;
         let watcher = Arc::clone(&self.watcher);
         loop {
+            if !self.held_up.is_empty() && self.look_at <= clock::mono_now() {
+                self.ready.extend(self.held_up.drain(..));
+            }
             tokio::select! {
                 biased;
                 outbox = self.opened.stream.wait() => match outbox {
@@ -161,9 +169,7 @@ impl Sending<'_> {
                 () = std::future::ready(()), if !self.ready.is_empty() => {
                     self.serve_next(sender).await?;
                 }
-                () = self.pause(), if !self.held_up.is_empty() => {
-                    self.ready.extend(self.held_up.drain(..));
-                }
+                () = self.pause(), if !self.held_up.is_empty() => {}
             }
         }
     }
@@ -171,9 +177,17 @@ impl Sending<'_> {
     /// Until the pace allows more; or, for that comes first where it does, until a replica that is held
     /// up may be one that appends wait for by now.
     async fn pause(&self) {
-        let pace = &self.opened.replication.pace;
-        let wait = pace.lock().wait(clock::mono_now());
-        tokio::time::sleep(wait.min(limits::REPAIR_LOOK)).await;
+        tokio::time::sleep(self.look_at.since(clock::mono_now())).await;
+    }
+
+    /// The pace does not allow the slot's batches.
+    fn hold_up(&mut self, slot: SlotNo) {
+        if self.held_up.is_empty() {
+            let now = clock::mono_now();
+            let wait = self.opened.replication.pace.lock().wait(now);
+            self.look_at = now.plus(wait.min(limits::REPAIR_LOOK));
+        }
+        self.held_up.push(slot);
     }
 
     /// Whether the replica may be sent a topic's batches now; and whether that counts.
@@ -253,17 +267,17 @@ impl Sending<'_> {
         };
         let (now, counts) = self.may_send(topic);
         if !now {
-            self.held_up.push(id);
+            self.hold_up(id);
             return Ok(());
         }
         self.queued.remove(&id);
         let Some(slot) = self.slots.get_mut(&id) else {
             return Ok(());
         };
-        // In this order: what is no more in memory is in the journal.
-        let read = match slot.ahead() {
-            Some(slice) => Ok(slice),
-            None => {
+        let read = match slot.more() {
+            More::Nothing => return Ok(()),
+            More::InMemory(slice) => Ok(slice),
+            More::InJournal => {
                 let wanted = limits::DATA_FRAME_BYTES;
                 read::slice(&self.host.journal, slot.topic, slot.next, wanted).await
             }
