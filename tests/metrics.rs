@@ -72,7 +72,7 @@ fn index_peers_and_topics_are_told() {
     );
     assert!(!all.keys().any(|key| key.starts_with("waypost_topic_")));
 
-    let topic = |name: &str| format!("waypost_topic_{name}{{topic=\"T1\",host=\"a\"}}");
+    let topic = |name: &str| format!("waypost_topic_{name}{{topic=\"T1\"}}");
     let all = eventually("the host's report", || {
         let all = metrics(&deployment, &["--topics"]);
         (all.get(&topic("end_offset")) == Some(&2.0)).then_some(all)
@@ -87,6 +87,7 @@ fn index_peers_and_topics_are_told() {
     ] {
         is(&all, &topic(name), value);
     }
+    is(&all, "waypost_topic_host{topic=\"T1\",host=\"a\"}", 1.0);
 
     // A copy that stands still falls behind, and its peer does not answer.
     let second = deployment.peer("b");

@@ -6,8 +6,10 @@
 //! does for bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
 
 use super::error::ClientError;
 use super::{Client, Inner};
@@ -19,6 +21,8 @@ const NAMES: usize = 128;
 /// So many gathered names go beside a request that is on its way: then one side works while the other
 /// does.
 const NAMES_BESIDE: usize = 32;
+/// How long others wait for a lookup that went alone. Its caller may have stopped to poll it.
+const ALONE: Duration = Duration::from_millis(2);
 
 type Found = Result<Option<Route>, ClientError>;
 
@@ -26,18 +30,22 @@ type Found = Result<Option<Route>, ClientError>;
 #[derive(Debug)]
 pub(super) struct Gathering<W> {
     waiting: Vec<(TopicName, W)>,
-    /// Requests on their way: two at most.
-    requests: usize,
+    /// One has gone alone.
+    alone: bool,
+    /// Tasks that ask for what has gathered: two at most.
+    tasks: usize,
 }
 
 /// How a lookup goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Goes<T> {
-    /// At once, by itself.
+    /// At once, by itself; [`Gathering::answered_alone`] follows.
     Alone,
-    /// With others, later.
+    /// With others, which a task asks for.
     Later(T),
-    /// With others, for which somebody is to begin with [`Gathering::next`] now.
+    /// With others; a task is to be begun that waits for the one that has gone alone.
+    After(T),
+    /// With others, for which a task is to be begun now.
     Now(T),
 }
 
@@ -45,79 +53,119 @@ impl<W> Default for Gathering<W> {
     fn default() -> Self {
         Gathering {
             waiting: Vec::new(),
-            requests: 0,
+            alone: false,
+            tasks: 0,
         }
     }
 }
 
 impl<W> Gathering<W> {
     fn ask<T>(&mut self, name: &TopicName, wait: impl FnOnce() -> (W, T)) -> Goes<T> {
-        if self.requests == 0 {
-            self.requests = 1;
+        if !self.alone && self.tasks == 0 {
+            self.alone = true;
             return Goes::Alone;
         }
         let (who, ticket) = wait();
         self.waiting.push((name.clone(), who));
-        if self.requests > 1 || self.waiting.len() < NAMES_BESIDE {
-            return Goes::Later(ticket);
+        match self.tasks {
+            0 => {
+                self.tasks = 1;
+                Goes::After(ticket)
+            }
+            1 if self.waiting.len() >= NAMES_BESIDE => {
+                self.tasks = 2;
+                Goes::Now(ticket)
+            }
+            _ => Goes::Later(ticket),
         }
-        self.requests += 1;
-        Goes::Now(ticket)
     }
 
-    /// One that went alone is answered: whether somebody is to go on with [`Gathering::next`].
-    fn answered_alone(&mut self) -> bool {
-        let goes_on = !self.waiting.is_empty();
-        self.requests -= usize::from(!goes_on);
-        goes_on
+    fn answered_alone(&mut self) {
+        self.alone = false;
     }
 
-    /// What goes together now, in the order asked; `None`: nothing, or too little to go beside another
-    /// request.
+    /// What a task asks for now, in the order asked. `None`: nothing, or too little to go beside another
+    /// request; the task ends.
     fn next(&mut self) -> Option<Vec<(TopicName, W)>> {
-        let least = if self.requests > 1 { NAMES_BESIDE } else { 1 };
+        let least = if self.tasks > 1 { NAMES_BESIDE } else { 1 };
         if self.waiting.len() < least {
-            self.requests -= 1;
+            self.tasks -= 1;
             return None;
         }
         // Beside another request half of them go: the other half goes with the next answer.
-        let wanted = match self.requests {
+        let wanted = match self.tasks {
             1 => self.waiting.len(),
             _ => (self.waiting.len() / 2).max(NAMES_BESIDE),
         };
         let rest = self.waiting.split_off(wanted.min(NAMES));
         Some(std::mem::replace(&mut self.waiting, rest))
     }
+
+    /// A task has ended before its time. Nobody may wait for it.
+    fn abandoned(&mut self) {
+        self.tasks -= 1;
+        self.waiting.clear();
+    }
 }
 
 /// Lookups of one client.
-pub(super) type Lookups = Gathering<oneshot::Sender<Found>>;
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    gathering: Mutex<Gathering<oneshot::Sender<Found>>>,
+    /// The one that went alone is answered.
+    answered: Notify,
+}
 
-/// A lookup on its way alone. When it is answered, or its caller is cancelled, those that have gathered
-/// meanwhile go.
-struct Alone<'a>(&'a Arc<Inner>);
+/// A lookup on its way alone, until it is answered or its caller is cancelled.
+struct Alone<'a>(&'a Lookups);
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        if self.0.lookups.lock().answered_alone() {
-            ask_together(self.0);
+        self.0.gathering.lock().answered_alone();
+        self.0.answered.notify_one();
+    }
+}
+
+/// A task that asks for what has gathered.
+struct Asking(Option<Arc<Inner>>);
+
+impl Asking {
+    /// What is to be asked now; `None`: the task ends.
+    fn next(&mut self) -> Option<Vec<(TopicName, oneshot::Sender<Found>)>> {
+        let inner = self.0.take()?;
+        let mut asked = inner.lookups.gathering.lock().next()?;
+        self.0 = Some(inner);
+        asked.retain(|(_, who)| !who.is_closed());
+        Some(asked)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(inner) = &self.0 {
+            inner.lookups.gathering.lock().abandoned();
         }
     }
 }
 
-/// Asks for what has gathered, as long as there is something. It begins after all that is ready to run
-/// now, so that whoever is just answered and asks again is with the others.
-fn ask_together(inner: &Arc<Inner>) {
+/// Asks for what has gathered, as long as there is something, `after` the one that went alone. Whoever is
+/// just answered and asks again at once goes with the others.
+fn ask_together(inner: &Arc<Inner>, after: bool) {
+    let mut asking = Asking(Some(Arc::clone(inner)));
     let inner = Arc::clone(inner);
     let runtime = inner.runtime.clone();
     runtime.spawn(async move {
-        loop {
-            let asked = inner.lookups.lock().next();
-            let Some(asked) = asked else { return };
+        if after {
+            // Late or not, they go.
+            let _ = tokio::time::timeout(ALONE, inner.lookups.answered.notified()).await;
+        }
+        while let Some(asked) = asking.next() {
             let (names, waiting): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-            let request = LookupMany { names };
-            let answer = inner.index.call("looking up topics", &request, true).await;
-            tell(waiting, answer);
+            if !names.is_empty() {
+                let request = LookupMany { names };
+                let answer = inner.index.call("looking up topics", &request, true).await;
+                tell(waiting, answer);
+            }
             tokio::task::yield_now().await;
         }
     });
@@ -154,19 +202,25 @@ impl Client {
     /// Where a topic is, as the index knows it now. Lookups that are asked side by side share
     /// requests.
     pub async fn lookup(&self, name: &TopicName) -> Result<Route, ClientError> {
-        let goes = self.inner.lookups.lock().ask(name, oneshot::channel);
+        let lookups = &self.inner.lookups;
+        let goes = lookups.gathering.lock().ask(name, oneshot::channel);
         let answer = match goes {
             Goes::Alone => {
-                let _alone = Alone(&self.inner);
+                let _alone = Alone(lookups);
                 return self.lookup_alone(name).await;
             }
             Goes::Later(answer) => answer,
+            Goes::After(answer) => {
+                ask_together(&self.inner, true);
+                answer
+            }
             Goes::Now(answer) => {
-                ask_together(&self.inner);
+                ask_together(&self.inner, false);
                 answer
             }
         };
-        match answer.await.unwrap_or(Err(ClientError::Closed))? {
+        let found = answer.await.unwrap_or(Err(ClientError::Closed));
+        match found.map_err(|error| error.while_doing(doing(name)))? {
             Some(route) => Ok(route),
             // Asked alone the index says in its own words why not.
             None => self.lookup_alone(name).await,
@@ -176,9 +230,12 @@ impl Client {
     async fn lookup_alone(&self, name: &TopicName) -> Result<Route, ClientError> {
         let request = Lookup { name: name.clone() };
         let call = self.inner.index.call("looking up a topic", &request, true);
-        let doing = || format!("looking up topic '{name}'");
-        call.await.map_err(|error| error.while_doing(doing()))
+        call.await.map_err(|error| error.while_doing(doing(name)))
     }
+}
+
+fn doing(name: &TopicName) -> String {
+    format!("looking up topic '{name}'")
 }
 
 #[cfg(test)]
@@ -207,8 +264,9 @@ mod tests {
     fn a_lone_lookup_goes_at_once_and_others_gather() {
         let mut gathering = Gathering::default();
         assert_eq!(ask(&mut gathering, 9), Goes::Alone);
-        (0..3).for_each(|n| assert_eq!(ask(&mut gathering, n), Goes::Later(())));
-        assert!(gathering.answered_alone());
+        assert_eq!(ask(&mut gathering, 0), Goes::After(()));
+        (1..3).for_each(|n| assert_eq!(ask(&mut gathering, n), Goes::Later(())));
+        gathering.answered_alone();
         // Whoever asks again before the others go, goes with them.
         assert_eq!(ask(&mut gathering, 9), Goes::Later(()));
         assert_eq!(numbers(gathering.next()), [0, 1, 2, 9]);
@@ -216,24 +274,36 @@ mod tests {
         assert_eq!(numbers(gathering.next()), [3]);
         assert_eq!(gathering.next(), None);
         assert_eq!(ask(&mut gathering, 4), Goes::Alone);
-        assert!(!gathering.answered_alone());
+        gathering.answered_alone();
         assert_eq!(ask(&mut gathering, 5), Goes::Alone);
+    }
+
+    #[test]
+    fn one_that_is_never_answered_holds_nobody_up() {
+        let mut gathering = Gathering::default();
+        assert_eq!(ask(&mut gathering, 9), Goes::Alone);
+        for number in 0..3 {
+            assert_eq!(ask(&mut gathering, number), Goes::After(()));
+            assert_eq!(numbers(gathering.next()), [number]);
+            assert_eq!(gathering.next(), None);
+        }
     }
 
     #[test]
     fn many_go_beside_a_request_that_is_on_its_way() {
         let mut gathering = Gathering::default();
         assert_eq!(ask(&mut gathering, 0), Goes::Alone);
+        assert_eq!(ask(&mut gathering, 1), Goes::After(()));
+        assert_eq!(numbers(gathering.next()), [1]);
         (1..NAMES_BESIDE).for_each(|n| assert_eq!(ask(&mut gathering, n), Goes::Later(())));
         assert_eq!(ask(&mut gathering, NAMES_BESIDE), Goes::Now(()));
         assert_eq!(numbers(gathering.next()).len(), NAMES_BESIDE);
         assert_eq!(ask(&mut gathering, 1), Goes::Later(()));
         // Too few to go beside the one that is still on its way.
         assert_eq!(gathering.next(), None);
-        assert!(gathering.answered_alone());
         assert_eq!(numbers(gathering.next()), [1]);
         assert_eq!(gathering.next(), None);
-        assert_eq!(gathering.requests, 0);
+        assert_eq!(gathering.tasks, 0);
     }
 
     #[test]

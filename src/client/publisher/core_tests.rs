@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::PublisherOptions;
 use super::core::Event;
 use super::rig::{Rig, route, send, send_to, single};
+use super::tickets::TURN;
 use crate::limits;
 use crate::types::TopicSettings;
 use crate::wire::ErrorCode;
@@ -52,16 +53,20 @@ fn where_many_small_batches_are_under_way_topics_take_turns_and_theirs_grow() {
     assert_eq!(rig.ack(5, 1, 1), ["ok [0] at 1", "send 5 #3 p2:0+2"]);
     assert_eq!(rig.step(send_to(a, 5)), NOTHING);
     assert_eq!(rig.ack(5, 2, 1), ["ok [1] at 1", "send 5 #4 p0:1+2"]);
+    // Nobody waits for long: what is under way may never be answered.
+    assert_eq!(rig.step(send_to(b, 8)), NOTHING);
+    assert_eq!(rig.wait(TURN), ["send 5 #5 p1:1+1"]);
     // What is flushed waits for no turn.
     assert_eq!(rig.step(send_to(b, 6)), NOTHING);
-    assert_eq!(rig.step(Event::Flush), ["send 5 #5 p1:1+1"]);
+    assert_eq!(rig.step(Event::Flush), ["send 5 #6 p1:2+1"]);
     // A stream that is lost takes its turns with it.
     assert_eq!(rig.step(send_to(b, 7)), NOTHING);
     rig.lost(5);
     rig.wait(Duration::from_secs(5));
     let sent = (4..=6).flat_map(|search| rig.found_for(1, search, 6));
     let sent: Vec<String> = sent.collect();
-    assert_eq!(sent, ["send 6 #6 p1:1+1", "send 6 #7 p1:2+1"]);
+    let expected = ["send 6 #7 p1:1+1", "send 6 #8 p1:2+1", "send 6 #9 p1:3+1"];
+    assert_eq!(sent, expected);
 }
 
 #[test]

@@ -369,11 +369,16 @@ impl World {
                 self.host.incarnation += 1;
             }
             // A host forgets the producers that 1,024 others came after. One whose first batch
-            // is in doubt is among them only in theory; the protocol could not help it.
+            // is in doubt is among them only in theory; the protocol could not help it. Later batches
+            // may be answered before the first: those that the host has already.
             _ if self.forgets => {
-                let in_flight = self.in_flight;
-                let producers = &mut self.host.producers;
-                producers.retain(|_, (ranges, _)| ranges.len() <= in_flight);
+                let Host { producers, log, .. } = &mut self.host;
+                let (in_flight, outcomes) = (self.in_flight, &self.outcomes);
+                producers.retain(|_, (ranges, _)| {
+                    let first = ranges.first().map(|(_, base)| log[*base as usize - 1]);
+                    let in_doubt = first.is_some_and(|first| !outcomes.contains_key(&first));
+                    in_doubt || ranges.len() <= in_flight
+                });
             }
             _ => {}
         }

@@ -3,9 +3,10 @@
 //!
 //! A publisher of many topics would send each message as a batch of its own, for no topic's window is
 //! ever full. So a stream carries only some unanswered batches that are not full; topics beyond that
-//! wait in turn, and their batches grow meanwhile.
+//! wait in turn, but not for long, and their batches grow meanwhile.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -14,6 +15,8 @@ use super::core::{LinkId, TopicKey};
 /// Batches of a stream that are not full and not answered: enough for the host to have work while
 /// answers travel, few enough that under load most batches are large.
 pub(super) const PARTIAL_BATCHES: usize = 32;
+/// How long a topic waits for its turn: batches of topics whose copies do not answer may hold all places.
+pub(super) const TURN: Duration = Duration::from_millis(50);
 
 /// A batch under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

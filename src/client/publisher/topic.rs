@@ -23,6 +23,7 @@ use super::PublisherOptions;
 use super::batches::{Gathering, Sealed};
 use super::core::{Effect, LinkId, Search, TopicKey, Turn};
 use super::holding::Holding;
+use super::tickets::TURN;
 use crate::client::{Backoff, ClientError, describe};
 use crate::limits;
 use crate::types::{Fingerprint, MonoNs, PeerName, ProducerId, TopicId, TopicName};
@@ -184,8 +185,12 @@ impl<W> Topic<W> {
             _ => None,
         };
         let ripe = self.gathered.ripe_at(options).filter(|_| {
-            let ready = matches!(self.phase, Phase::Ready(_)) && self.room != Room::Awaited;
+            let ready = matches!(self.phase, Phase::Ready(_));
             ready && !self.retiring && self.sealed.len() < options.in_flight
+        });
+        let ripe = ripe.map(|at| match self.room {
+            Room::Awaited => at.plus(TURN),
+            Room::Unasked | Room::Given => at,
         });
         let [sealed, gathered] = expires;
         [sealed, gathered, pause, ripe, self.probe_at()]
@@ -236,6 +241,10 @@ impl<W> Topic<W> {
         };
         let grows = !self.gathered.has_full(turn.options) && !self.hurry;
         if !grows || self.room == Room::Given || turn.tickets.has_room(linked.link) {
+            return true;
+        }
+        let ripe_at = self.gathered.ripe_at(turn.options);
+        if ripe_at.is_some_and(|at| at.plus(TURN) <= turn.now) {
             return true;
         }
         if self.is_ripe(turn) && self.room == Room::Unasked {

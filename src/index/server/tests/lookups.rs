@@ -51,6 +51,29 @@ fn lookups_side_by_side_are_each_answered_with_their_own_topic() {
     });
 }
 
+#[test]
+fn a_lookup_that_is_begun_and_left_alone_holds_nobody_up() {
+    run_test(async {
+        let index = TestIndex::start();
+        let mut host = index.host("1").await;
+        host.create(&["a", "b"]).await;
+        let client = client(&index);
+        let (a, b) = (topic("a"), topic("b"));
+        // Connected: a dial is one for all.
+        client.lookup(&b).await.unwrap();
+        let mut left = std::pin::pin!(client.lookup(&a));
+        tokio::select! {
+            biased;
+            _ = &mut left => panic!("answered when first polled"),
+            () = std::future::ready(()) => {}
+        }
+        for _ in 0..3 {
+            client.lookup(&b).await.unwrap();
+        }
+        left.await.unwrap();
+    });
+}
+
 fn exists(number: usize) -> bool {
     !number.is_multiple_of(7)
 }
