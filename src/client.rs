@@ -129,7 +129,7 @@ struct Inner {
     routes: Mutex<routes::Routes>,
     routes_saved: Mutex<MonoNs>,
     known: Mutex<known::Known>,
-    lookups: Mutex<lookups::Lookups>,
+    lookups: lookups::Lookups,
     /// Where requests go on whose caller has gone.
     runtime: tokio::runtime::Handle,
     name: Option<PeerName>,
@@ -158,7 +158,7 @@ impl Client {
                 routes: Mutex::new(routes),
                 routes_saved: Mutex::new(MonoNs::default()),
                 known: Mutex::new(known),
-                lookups: Mutex::default(),
+                lookups: lookups::Lookups::default(),
                 // The socket was opened in one.
                 runtime: tokio::runtime::Handle::current(),
                 name: options.name,

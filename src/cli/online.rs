@@ -91,6 +91,17 @@ impl Context {
         result
     }
 
+    /// As [`Context::online`], for what runs unattended: what waits to be told goes on waiting.
+    pub async fn online_unattended<T>(
+        &self,
+        run: impl AsyncFnOnce(&Client) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let client = self.client()?;
+        let result = run(&client).await;
+        hang_up(&client).await;
+        result
+    }
+
     /// Waits for an answer: says for what after a second, gives up after `--timeout`.
     pub async fn answer<T, E: Into<CliError>>(
         &self,

@@ -15,7 +15,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::client::{Client, Metrics};
 
-/// How long a peer, and the index, may take to answer.
+/// How long a peer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What `metrics` takes.
@@ -33,7 +33,7 @@ pub struct MetricsArgs {
 /// Gathers and prints. Where the index cannot be reached, that is printed, too: whoever reads a file
 /// must not find the numbers of before, and the exit code is seen by nobody then.
 pub async fn run(ctx: &Context, args: MetricsArgs) -> Result<(), CliError> {
-    ctx.online(async |client| {
+    ctx.online_unattended(async |client| {
         let (metrics, error) = match gather(ctx, client, args.topics).await {
             Ok(metrics) => (Some(metrics), None),
             Err(error) => (None, Some(error)),
@@ -49,7 +49,9 @@ pub async fn run(ctx: &Context, args: MetricsArgs) -> Result<(), CliError> {
 }
 
 async fn gather(ctx: &Context, client: &Client, topics: bool) -> Result<Metrics, CliError> {
-    let within = ctx.timeout.unwrap_or(PATIENCE).min(PATIENCE);
+    // Of a limit on the whole, peers get half: what the index says is not to be lost with them.
+    let within = ctx.timeout.map_or(PATIENCE, |limit| limit / 2);
+    let within = within.min(PATIENCE);
     ctx.index_answer(client, client.metrics(topics, within))
         .await
 }
@@ -75,9 +77,15 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut beside = std::ffi::OsString::from(".");
     beside.push(name);
-    beside.push(format!(".{}.tmp", std::process::id()));
+    beside.push(format!(".{:016x}.tmp", rand::random::<u64>()));
     let beside = path.with_file_name(beside);
-    let replaced = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    // A new file: what others may have put there is neither followed nor written to.
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&beside)?;
+    let written = file.write_all(text.as_bytes());
+    let replaced = written.and_then(|()| fs::rename(&beside, path));
     if replaced.is_err() {
         // Nothing may be there to remove.
         let _ = fs::remove_file(&beside);

@@ -45,7 +45,7 @@ impl Directory {
     }
 
     fn reported_of(&self, slot: Slot, now: MonoNs) -> Option<ReportedTopic> {
-        let kept = *self.reports.lock().get(slot)?;
+        let kept = self.reports.lock().get(slot)?;
         let age = |received| u64::try_from(now.since(received).as_millis()).unwrap_or(u64::MAX);
         Some(ReportedTopic {
             metadata: kept.metadata,

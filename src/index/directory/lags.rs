@@ -42,7 +42,10 @@ impl Lags {
             messages,
             since: since(peer).unwrap_or(now),
         };
-        let lags: Vec<Lag> = lags.map(lag).collect();
+        let mut lags: Vec<Lag> = lags.map(lag).collect();
+        // One word on each copy, whatever a host sends.
+        lags.sort_unstable_by_key(|lag| lag.peer.0);
+        lags.dedup_by_key(|lag| lag.peer);
         match lags.is_empty() {
             true => drop(self.topics.remove(&slot)),
             false => drop(self.topics.insert(slot, lags)),

@@ -228,6 +228,6 @@ impl Directory {
     /// Whether a host reported something of a topic that the store may hold.
     pub fn has_report(&self, topic: TopicId) -> bool {
         let slot = self.topics.find_id(topic);
-        slot.is_some_and(|slot| self.reports.lock().get(slot).is_some())
+        slot.is_some_and(|slot| self.reports.lock().kept(slot).is_some())
     }
 }

@@ -263,13 +263,8 @@ fn of_topics(topics: &[TopicInfo]) -> Vec<Gauge> {
             |topic| Some(topic.reported?.metadata.bytes),
         ),
     ];
-    let labels = |topic: &TopicInfo| {
-        let host = topic
-            .host
-            .as_ref()
-            .map_or(String::new(), ToString::to_string);
-        vec![("topic", topic.name.to_string()), ("host", host)]
-    };
+    // Not the host: a series would break off where it changes.
+    let labels = |topic: &TopicInfo| vec![("topic", topic.name.to_string())];
     let mut gauges: Vec<Gauge> = wanted
         .into_iter()
         .map(|(name, help, value)| {
@@ -286,6 +281,18 @@ fn of_topics(topics: &[TopicInfo]) -> Vec<Gauge> {
         name: "waypost_topic_serving",
         help: "Whether the topic has a live host that serves it",
         series: serving.collect(),
+    });
+    gauges.push(Gauge {
+        name: "waypost_topic_host",
+        help: "Who hosts the topic, by label; always 1",
+        series: topics
+            .iter()
+            .filter_map(|topic| {
+                let mut labels = labels(topic);
+                labels.push(("host", topic.host.as_ref()?.to_string()));
+                Some((labels, 1))
+            })
+            .collect(),
     });
     gauges
 }
