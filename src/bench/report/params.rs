@@ -130,13 +130,25 @@ pub(super) fn same_but(one: &Measurement, other: &Measurement, name: &str) -> bo
     one.job == other.job && rest(one) == rest(other)
 }
 
-/// The values of `names` in words: `64 peers, 16 in flight`.
+/// The values of `names` in words: `64 peers, 16 in flight`. One publisher, topic or replica goes without
+/// saying where something else is said.
 pub(super) fn label(found: &Measurement, names: &[String]) -> String {
-    let words = names.iter().filter_map(|name| {
-        let value = found.params.get(name)?;
-        Some(in_words(name, value)).filter(|words| !words.is_empty())
-    });
-    words.collect::<Vec<_>>().join(", ")
+    let told = |tells: fn(&str, &Value) -> bool| {
+        let words = names.iter().filter_map(|name| {
+            let value = found.params.get(name).filter(|value| tells(name, value))?;
+            Some(in_words(name, value)).filter(|words| !words.is_empty())
+        });
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let unusual = told(|name, value| !is_usual(name, value));
+    match unusual.is_empty() {
+        true => told(|_, _| true),
+        false => unusual,
+    }
+}
+
+fn is_usual(name: &str, value: &Value) -> bool {
+    matches!(name, "publishers" | "topics" | "replicas") && value.as_f64() == Some(1.0)
 }
 
 /// One parameter in words.
@@ -223,5 +235,17 @@ mod tests {
         assert!(same_but(&all[0], &all[1], "size") && !same_but(&all[1], &all[2], "size"));
         assert_eq!(smallest(&few, "size").len(), 2);
         assert_eq!(largest(&few, "unknown").len(), 3);
+    }
+
+    #[test]
+    fn what_there_is_one_of_goes_without_saying_beside_something_else() {
+        let names = ["in_flight", "publishers", "replicas"].map(str::to_owned);
+        let of = |replicas| {
+            let params = json!({"in_flight": 256, "publishers": 1, "replicas": replicas});
+            one("publish", params)
+        };
+        assert_eq!(label(&of(1), &names), "256 in flight");
+        assert_eq!(label(&of(2), &names), "256 in flight, 2 replicas");
+        assert_eq!(label(&of(1), &names[2..]), "1 replica");
     }
 }
