@@ -84,11 +84,12 @@ impl Context {
         &self,
         run: impl AsyncFnOnce(&Client) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
-        let client = self.client()?;
-        let result = run(&client).await;
-        notices::show_waiting(&client).await;
-        hang_up(&client).await;
-        result
+        let telling = async |client: &Client| {
+            let result = run(client).await;
+            notices::show_waiting(client).await;
+            result
+        };
+        self.online_unattended(telling).await
     }
 
     /// As [`Context::online`], for what runs unattended: what waits to be told goes on waiting.
