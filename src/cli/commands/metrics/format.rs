@@ -117,7 +117,7 @@ fn of_index(index: &IndexStatusReply) -> Vec<Gauge> {
             index.held_topics,
         ),
         (
-            "waypost_topics_behind",
+            "waypost_topics_frozen",
             "Topics of which a peer knows more than the index, which comes from a backup",
             index.behind,
         ),
