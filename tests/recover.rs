@@ -249,6 +249,15 @@ fn held_for(deployment: &Deployment, name: &str, from: u32, to: u32) {
     assert_ne!(shown["held"], 0, "{shown}");
 }
 
+/// Waits until nobody is live who could host.
+fn is_offline(deployment: &Deployment, name: &str) {
+    eventually("nobody to be live", || {
+        let shown = topic(deployment, name)?;
+        let phase = shown["phase"].as_str()?;
+        phase.starts_with("offline").then_some(())
+    });
+}
+
 fn is_drained(deployment: &Deployment, name: &str) {
     eventually(&format!("{name} to take what was held"), || {
         let shown = topic(deployment, name)?;
@@ -279,13 +288,7 @@ fn held_in_the_backup_and_drained_since(copies: &str) {
     publish(&deployment, "T1", 0, 10);
     host.kill();
     drop(other);
-    eventually("nobody to be live", || {
-        let shown = topic(&deployment, "T1")?;
-        shown["phase"]
-            .as_str()?
-            .starts_with("offline")
-            .then_some(())
-    });
+    is_offline(&deployment, "T1");
     held_for(&deployment, "T1", 10, 20);
     back_up(&deployment, index);
 
@@ -323,13 +326,7 @@ fn what_only_the_backup_has_comes_after_recovery() {
     deployment.run(["topic", "create", "T1", "--id", "a"]).ok();
     publish(&deployment, "T1", 0, 10);
     host.kill();
-    eventually("nobody to be live", || {
-        let shown = topic(&deployment, "T1")?;
-        shown["phase"]
-            .as_str()?
-            .starts_with("offline")
-            .then_some(())
-    });
+    is_offline(&deployment, "T1");
     held_for(&deployment, "T1", 10, 20);
     back_up(&deployment, index);
     restore(&deployment);
@@ -355,13 +352,7 @@ fn what_was_drained_of_messages_held_after_the_backup_stays() {
 
     let index = deployment.index();
     host.kill();
-    eventually("nobody to be live", || {
-        let shown = topic(&deployment, "T1")?;
-        shown["phase"]
-            .as_str()?
-            .starts_with("offline")
-            .then_some(())
-    });
+    is_offline(&deployment, "T1");
     held_for(&deployment, "T1", 10, 20);
     let _host = deployment.peer("a");
     is_drained(&deployment, "T1");

@@ -71,14 +71,8 @@ fn checked(
     }
     // Under another's producer id the other's next batch would pass for a duplicate.
     if !header.producer.belongs_to(caller.fingerprint) {
-        return Err(ErrorReply::new(
-            ErrorCode::Forbidden,
-            format!(
-                "producer id {} is not one of key {}: an id begins with the first 8 bytes of its \
-                 key's fingerprint",
-                header.producer, caller.fingerprint
-            ),
-        ));
+        let key = caller.fingerprint;
+        return Err(ErrorReply::foreign_producer(header.producer, key));
     }
     Ok(Command::Append {
         topic,

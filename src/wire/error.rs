@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::message::Message;
-use crate::types::NameError;
+use crate::types::{Fingerprint, NameError, ProducerId};
 
 /// Whether and how the sender of a request may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -180,6 +180,15 @@ impl ErrorReply {
             retry: code.retry(),
             detail: detail.into(),
         }
+    }
+
+    /// A batch came under a producer id of another key than its sender's.
+    pub(crate) fn foreign_producer(producer: ProducerId, key: Fingerprint) -> Self {
+        let detail = format!(
+            "producer id {producer} is not one of key {key}: an id begins with the first 8 bytes of its \
+             key's fingerprint"
+        );
+        ErrorReply::new(ErrorCode::Forbidden, detail)
     }
 
     /// The code as an enum.

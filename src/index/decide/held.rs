@@ -29,14 +29,7 @@ pub(super) fn hold(
     let record = copies::by_id(view, topic)?;
     copies::is_current(view, &record)?;
     if !batch.producer.belongs_to(caller.key) {
-        return Err(ErrorReply::new(
-            ErrorCode::Forbidden,
-            format!(
-                "producer id {} is not one of key {}: an id begins with the first 8 bytes of its \
-                 key's fingerprint",
-                batch.producer, caller.key
-            ),
-        ));
+        return Err(ErrorReply::foreign_producer(batch.producer, caller.key));
     }
     let now = configuration(view, &record);
     nobody_is_live(view, &record, &now)?;

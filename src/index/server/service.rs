@@ -72,10 +72,9 @@ impl Index {
     /// Every request but registering needs an admitted key with a name; the operator needs neither.
     fn may_ask(&self, conn: &Conn, request: &IndexRequest) -> Result<(), ErrorReply> {
         let Caller { key, operator } = conn.caller;
-        if operator {
-            return Ok(());
-        }
-        if let IndexRequest::Register(register) = request {
+        if let IndexRequest::Register(register) = request
+            && !operator
+        {
             let admitted = self.admission.check(conn.ip(), key, &register.name);
             return admitted.inspect_err(|why| log::refused(conn.remote, key, &why.detail));
         }
