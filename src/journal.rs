@@ -3,7 +3,7 @@
 //! One journal per peer, all topics in it, one writer thread with group commit. What it guarantees:
 //!
 //! - An outcome is given only after the command's effect is synced; readers see it no earlier. Only
-//!   [`Hooks::on_written`] sees a group that is written and not synced.
+//!   [`Hooks::on_written`] sees a group that is not synced yet.
 //! - After a failed write or sync nothing is acknowledged any more, ever ([`FatalError`]).
 //! - What was acknowledged is there after a crash at any instant. A flipped bit is found by checksum
 //!   and refused; it is never served and never silently dropped (docs/JOURNAL.md names the one
@@ -17,13 +17,14 @@
 //! | `disk`, [`faulty`] | the file layer: real, and fault-injecting for tests |
 //! | `layout`, `record`, `footer`, `checkpoint`, `names` | formats, see docs/JOURNAL.md |
 //! | `table`, `traffic`, `dedupe`, `epochs` | pure decisions: topics, epochs, producers, positions, retention |
-//! | `queue`, `writer`, `written`, `space` | the write path: bounded queue, group commit, space made ready ahead |
+//! | `queue`, `writer`, `group`, `blocks`, `written`, `space` | the write path: bounded queue, group commit in whole blocks, space made ready ahead |
 //! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
 //! | `keeper`, `spare` | footers, checkpoints, recycling, behind everybody's back |
 //! | `segments`, `rewrite`, `rewriter` | what of a segment is needed; rewriting those of which little is |
 //! | `recovery`, `replay`, `later`, `continuity`, `scan` | opening a folder |
 //! | [`lock`] | one process at a time |
 
+mod blocks;
 mod checkpoint;
 mod command;
 mod continuity;
@@ -35,6 +36,7 @@ mod error;
 pub mod faulty;
 mod footer;
 mod fuzz;
+mod group;
 mod index;
 mod keeper;
 mod later;
@@ -319,7 +321,7 @@ fn start(
     let sealed = view.sealed.values().cloned().collect();
     let space = Space::new(
         recovered.active.clone(),
-        recovered.position,
+        recovered.tail.position(),
         recovered.free,
         &options,
     );
@@ -345,7 +347,7 @@ fn start(
         shared: shared.clone(),
         hooks,
         active: recovered.active,
-        position: recovered.position,
+        tail: recovered.tail,
         group: recovered.group,
         needs_marker: recovered.needs_marker,
         keeper: tasks.clone(),

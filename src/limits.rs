@@ -203,6 +203,9 @@ pub const HURRIED_TIMES: u32 = 4;
 /// Bytes of commands that the journal's writer puts into one group: a sync of 4 MiB still takes
 /// only milliseconds, and more would only add delay.
 pub const GROUP_BYTES: usize = 4 << 20;
+/// Bytes of a group up to which it is copied for those who keep it in memory; a larger one is kept with the
+/// whole blocks that it was written in, at most an eighth more.
+pub const GROUP_COPY_BYTES: usize = 64 << 10;
 /// Bytes of commands that wait for the journal's writer: a few of the largest groups, so that the
 /// next group is always there when a sync ends.
 pub const JOURNAL_QUEUE_BYTES: usize = 32 << 20;

@@ -9,8 +9,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Advice, FallocateFlags};
+use rustix::fs::{Advice, FallocateFlags, OFlags};
+
+use super::blocks;
 
 /// A folder tree with files in it.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -20,6 +23,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Opens a file that exists, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file that exists for a log: whole blocks ([`super::blocks`]) that are written to it pass the
+    /// system's cache by, where the file system can do that. All else is as for [`Disk::open`].
+    fn open_log(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Opens a file that is new or emptied.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Gives a file another name, replacing what had it.
@@ -67,6 +73,15 @@ pub struct RealDisk;
 #[derive(Debug)]
 struct RealFile(File);
 
+/// A file, and the same without the page cache where that can be had.
+#[derive(Debug)]
+struct LogFile {
+    file: RealFile,
+    direct: Option<RealFile>,
+    /// The file system opens files so, and then does not write them.
+    refused: AtomicBool,
+}
+
 impl Disk for RealDisk {
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
@@ -90,6 +105,20 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open_log(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let direct = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlags::DIRECT.bits() as i32)
+            .open(path);
+        Ok(Arc::new(LogFile {
+            file: RealFile(file),
+            direct: direct.ok().map(RealFile),
+            refused: AtomicBool::new(false),
+        }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -169,5 +198,46 @@ impl DiskFile for RealFile {
             std::num::NonZeroU64::new(length),
             Advice::WillNeed,
         );
+    }
+}
+
+impl DiskFile for LogFile {
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(into, at)
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        if let Some(direct) = &self.direct
+            && blocks::is_whole(bytes, at)
+            && !self.refused.load(Ordering::Relaxed)
+        {
+            match direct.write_at(bytes, at) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.refused.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        self.file.write_at(bytes, at)
+    }
+
+    fn allocate(&self, at: u64, length: u64) -> io::Result<bool> {
+        self.file.allocate(at, length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.file.set_length(length)
+    }
+
+    fn will_need(&self, at: u64, length: u64) {
+        self.file.will_need(at, length);
     }
 }

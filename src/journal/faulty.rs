@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::blocks;
 use super::disk::{Disk, DiskFile};
+use super::layout::FIRST_ENTRY;
 
 /// Bytes that reach the disk together or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -53,6 +55,8 @@ struct State {
     writes: u64,
     syncs: u64,
     changes: u64,
+    /// Writes of entries to a log that were not whole blocks.
+    ragged: u64,
 }
 
 impl State {
@@ -119,6 +123,7 @@ struct FaultyFile {
     disk: FaultyDisk,
     /// Set for a lock file: released when dropped.
     locks: Option<PathBuf>,
+    is_log: bool,
 }
 
 fn injected(what: &str) -> io::Error {
@@ -230,12 +235,24 @@ impl FaultyDisk {
         self.state.lock().panics_in_allocate = true;
     }
 
-    fn file(&self, node: Node) -> Arc<dyn DiskFile> {
+    /// Writes of entries to a log that were not whole blocks, which a real disk takes by way of the
+    /// page cache.
+    pub fn ragged_writes(&self) -> u64 {
+        self.state.lock().ragged
+    }
+
+    fn file(&self, node: Node, is_log: bool) -> Arc<dyn DiskFile> {
         Arc::new(FaultyFile {
             node,
             disk: self.clone(),
             locks: None,
+            is_log,
         })
+    }
+
+    fn named(&self, path: &Path, is_log: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let node = self.state.lock().names.get(path).copied();
+        Ok(self.file(node.ok_or(io::ErrorKind::NotFound)?, is_log))
     }
 }
 
@@ -274,8 +291,11 @@ impl Disk for FaultyDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let node = self.state.lock().names.get(path).copied();
-        Ok(self.file(node.ok_or(io::ErrorKind::NotFound)?))
+        self.named(path, false)
+    }
+
+    fn open_log(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.named(path, true)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -283,7 +303,7 @@ impl Disk for FaultyDisk {
         state.change()?;
         let node = state.add(path, Content::default());
         drop(state);
-        Ok(self.file(node))
+        Ok(self.file(node, false))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -324,6 +344,7 @@ impl Disk for FaultyDisk {
             node,
             disk: self.clone(),
             locks: Some(path.to_owned()),
+            is_log: false,
         })))
     }
 }
@@ -352,6 +373,9 @@ impl DiskFile for FaultyFile {
         state.writes += 1;
         if state.fail_writes_after.is_some_and(|n| state.writes > n) {
             return Err(injected("write"));
+        }
+        if self.is_log && at >= FIRST_ENTRY && !blocks::is_whole(bytes, at) {
+            state.ragged += 1;
         }
         let (from, to) = (at as usize, at as usize + bytes.len());
         let length = state.content(self.node).current.len().max(to);

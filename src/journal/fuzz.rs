@@ -36,7 +36,8 @@ pub fn fuzz_recover(bytes: &[u8]) {
     let Ok(recovered) = recovery::recover(&options) else {
         return;
     };
-    assert!(recovered.position >= FIRST_ENTRY && recovered.position.is_multiple_of(8));
+    let position = recovered.tail.position();
+    assert!(position >= FIRST_ENTRY && position.is_multiple_of(8));
     let view = RwLock::new(recovered.view);
     let reader = Reader::new();
     let topics: Vec<TopicId> = view.read().topics.keys().copied().collect();

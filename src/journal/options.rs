@@ -68,8 +68,8 @@ pub type Committed = Box<dyn Fn(&TopicId) -> Offset + Send + Sync>;
 
 /// Whom the journal tells, and asks.
 pub struct Hooks {
-    /// Called on the writer's thread for each group after it is written and before it is synced. If the
-    /// sync fails, [`Hooks::on_commit`] does not come, nor any other group. The group waits for its sync
+    /// Called on the writer's thread for each group just before it is written and synced. If either
+    /// fails, [`Hooks::on_commit`] does not come, nor any other group. The group waits for its sync
     /// meanwhile: must be quick, and must not call the journal's table.
     pub on_written: OnWritten,
     /// Called on the writer's thread once after each synced group with the topics whose start or end moved,

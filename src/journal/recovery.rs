@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Options;
+use super::blocks::{BLOCK_BYTES, block_start};
 use super::checkpoint::{self, ListedSegment, Loaded, Unusable};
 use super::disk::DiskFile;
 use super::error::OpenError;
 use super::footer::Footer;
+use super::group;
 use super::layout::{FIRST_ENTRY, HeaderError, SegmentHeader, VERSION};
 use super::names::{self, Kind};
 use super::replay::Replay;
@@ -43,7 +45,8 @@ pub(super) struct Recovered {
     pub(super) view: View,
     pub(super) storage: StorageId,
     pub(super) active: Prepared,
-    pub(super) position: u64,
+    /// Where the log ends in it.
+    pub(super) tail: group::Tail,
     /// The last group in the log.
     pub(super) group: u64,
     /// The last group before the active segment.
@@ -379,24 +382,26 @@ fn finish(
         let found = found.iter().find(|f| f.sequence == sequence);
         found.and_then(|f| f.generation)
     };
-    let (active, position) = match tail.segment.and_then(|s| Some((s, generation(s)?))) {
+    let path = |sequence| names::segment(&options.dir, sequence);
+    let (active, end) = match tail.segment.and_then(|s| Some((s, generation(s)?))) {
         Some((sequence, generation)) => {
             let active = open_active(options, sequence, generation, tail)?;
-            (active, tail.position)
+            let begun =
+                read_begun(&active, tail.position).map_err(io_error("read", path(sequence)))?;
+            (active, group::Tail::new(tail.position, begun))
         }
         None => {
             let sequence = found.last().map_or(1, |found| found.sequence + 1);
             let extent = options.extent_bytes.min(options.segment_bytes);
-            let path = names::segment(&options.dir, sequence);
             let made = space::make_segment(options, storage, sequence, None, extent, false)
-                .map_err(io_error("make", path))?;
-            (made, FIRST_ENTRY)
+                .map_err(io_error("make", path(sequence)))?;
+            (made, group::Tail::new(FIRST_ENTRY, Vec::new()))
         }
     };
     replay.settle(active.sequence, active.generation, &listing.segments);
     remove_strays(options, listing, &replay);
     let group = replay.group();
-    let from_group = match position {
+    let from_group = match end.position() {
         FIRST_ENTRY => group,
         _ => tail.from_group,
     };
@@ -406,7 +411,7 @@ fn finish(
         view,
         storage,
         active,
-        position,
+        tail: end,
         group,
         active_from_group: from_group,
         free,
@@ -456,7 +461,7 @@ fn open_active(
 ) -> Result<Prepared, OpenError> {
     let path = names::segment(&options.dir, sequence);
     let open = || -> std::io::Result<Prepared> {
-        let file = options.disk.open(&path)?;
+        let file = options.disk.open_log(&path)?;
         if tail.torn_end > tail.position {
             let zeros = vec![0; (tail.torn_end - tail.position) as usize];
             file.write_at(&zeros, tail.position)?;
@@ -465,7 +470,8 @@ fn open_active(
         // counts as accepted.
         file.sync()?;
         // A file that ends within the padding of its last entry is no reason to write there again.
-        let ready = file.length()?.next_multiple_of(8).max(tail.position);
+        let end = file.length()?.max(tail.position);
+        let ready = end.next_multiple_of(BLOCK_BYTES as u64);
         Ok(Prepared {
             sequence,
             generation,
@@ -476,6 +482,14 @@ fn open_active(
     // A stale footer would speak for entries that are still to come.
     let _ = options.disk.remove(&names::footer(&options.dir, sequence));
     open().map_err(io_error("open", path.clone()))
+}
+
+/// What the log has of the block that it ends in; what a file is too short for are an entry's zeros.
+fn read_begun(active: &Prepared, position: u64) -> std::io::Result<Vec<u8>> {
+    let from = block_start(position);
+    let mut begun = vec![0; (position - from) as usize];
+    active.file.read_at(&mut begun, from)?;
+    Ok(begun)
 }
 
 /// Segments that no topic needs and no checkpoint lists, and footers whose segment is gone.

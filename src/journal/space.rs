@@ -11,6 +11,7 @@ use std::thread;
 use parking_lot::{Condvar, Mutex};
 
 use super::Options;
+use super::blocks::{BLOCK_BYTES, Blocks};
 use super::disk::{self, DiskFile};
 use super::error::FatalError;
 use super::layout::{FIRST_ENTRY, SegmentHeader};
@@ -71,6 +72,11 @@ pub(super) struct Space {
     extent_bytes: u64,
 }
 
+/// Rounded up to whole blocks: a group is written in such.
+fn blocks(bytes: u64) -> u64 {
+    bytes.next_multiple_of(BLOCK_BYTES as u64)
+}
+
 enum Job {
     Extend {
         next: bool,
@@ -102,8 +108,8 @@ impl Space {
             }),
             to_preparer: Condvar::new(),
             to_writer: Condvar::new(),
-            segment_bytes: options.segment_bytes,
-            extent_bytes: options.extent_bytes.min(options.segment_bytes),
+            segment_bytes: blocks(options.segment_bytes),
+            extent_bytes: blocks(options.extent_bytes.min(options.segment_bytes)),
         }
     }
 
@@ -115,7 +121,7 @@ impl Space {
     /// a group of any size.
     fn limit(&self, state: &State, bytes: u64) -> u64 {
         match state.position {
-            FIRST_ENTRY => self.segment_bytes.max(FIRST_ENTRY + bytes),
+            FIRST_ENTRY => self.segment_bytes.max(blocks(FIRST_ENTRY + bytes)),
             _ => self.segment_bytes,
         }
     }
@@ -250,7 +256,7 @@ impl Space {
             need
         };
         let ahead = self.ahead().saturating_sub(here);
-        let goal = FIRST_ENTRY + need.max(ahead.min(self.segment_bytes - FIRST_ENTRY));
+        let goal = blocks(FIRST_ENTRY + need.max(ahead.min(self.segment_bytes - FIRST_ENTRY)));
         match &state.next {
             _ if goal == FIRST_ENTRY => Job::Wait,
             None => Job::Make {
@@ -460,7 +466,7 @@ fn extend(file: &dyn DiskFile, from: u64, to: u64, hurried: bool) -> io::Result<
 /// Takes and zeroes a range, durably.
 fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
     file.allocate(from, to - from)?;
-    let zeros = vec![0; PIECE_BYTES.min((to - from) as usize)];
+    let zeros = Blocks::zeroed(PIECE_BYTES.min((to - from) as usize));
     let mut at = from;
     while at < to {
         let piece = zeros.len().min((to - at) as usize);
@@ -490,13 +496,14 @@ pub(super) fn make_segment(
         made: clock::wall_now(),
         rewritten: false,
     };
-    let (from, file) = match free {
-        Some(free) => (names::free(dir, free), disk.open(&names::free(dir, free))?),
-        None => (
-            names::unfinished(&path),
-            disk.create(&names::unfinished(&path))?,
-        ),
+    let from = match free {
+        Some(free) => names::free(dir, free),
+        None => names::unfinished(&path),
     };
+    if free.is_none() {
+        disk.create(&from)?;
+    }
+    let file = disk.open_log(&from)?;
     if let Err(error) = fill(&*file, &header, free.is_none().then_some(bytes), hurried) {
         if free.is_none() {
             // Best effort: an unfinished file is removed at the next start too.
@@ -506,7 +513,7 @@ pub(super) fn make_segment(
     }
     disk.rename(&from, &path)?;
     disk.sync_dir(dir)?;
-    let ready = file.length()? / 8 * 8;
+    let ready = file.length()? / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
     Ok(Prepared {
         sequence,
         generation: header.generation,

@@ -1,7 +1,7 @@
-//! The writer thread: takes all that is queued, decides, writes it as one group, tells who sends it on,
-//! syncs once, tells the view, and answers.
+//! The writer thread: takes all that is queued, decides, tells who sends it on, writes it as one group and
+//! syncs it, tells the view, and answers.
 //!
-//! The order within [`Writer::commit`] is the contract of the journal: decide, write, send, sync, make
+//! The order within [`Writer::commit`] is the contract of the journal: decide, send, write, sync, make
 //! visible, notify, answer. A write or sync that fails ends the thread: nothing of the group is
 //! acknowledged, and nothing ever after.
 
@@ -9,13 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
-use bytes::Bytes;
-
 use super::command::{Command, Completions, Outcome, Refusal};
 use super::error::FatalError;
-use super::index::Place;
+use super::group::{Group, SealedGroup, Tail};
 use super::keeper::Task;
-use super::layout::{ENTRY_HEADER_BYTES, EntryHeader, LAST_OF_GROUP, entry_bytes, topic_mark};
+use super::layout::entry_bytes;
 use super::queue::{Item, Taken};
 use super::record::Record;
 use super::space::{Prepared, Room, SMALL_ENTRY_BYTES};
@@ -26,7 +24,6 @@ use super::{Hooks, Shared};
 use crate::clock;
 use crate::limits;
 use crate::types::{MonoNs, Offset, TopicId};
-use crate::wire::batch;
 
 /// Bytes that a trim takes, which an append may bring about.
 const TRIM_ENTRY_BYTES: u64 = 56;
@@ -34,74 +31,13 @@ const TRIM_ENTRY_BYTES: u64 = 56;
 /// Bytes that a run of a producer's sequences takes, see `record`.
 const RANGE_BYTES: u64 = 40;
 
-/// A group in the making.
-struct Group {
-    number: u64,
-    segment: u64,
-    generation: u64,
-    /// Position of the first entry.
-    start: u64,
-    buffer: Vec<u8>,
-    effects: Vec<Effect>,
-    last: Option<(usize, EntryHeader)>,
-}
-
-impl Group {
-    fn position(&self) -> u64 {
-        self.start + self.buffer.len() as u64
-    }
-
-    /// Lays an entry; the one copy of a batch's bytes.
-    fn lay(&mut self, record: &Record, bytes: Option<&[u8]>) -> Place {
-        let at = self.buffer.len();
-        let position = self.position();
-        let body_at = at + ENTRY_HEADER_BYTES;
-        self.buffer.resize(body_at, 0);
-        match (record, bytes) {
-            (Record::Batch(header), Some(bytes)) => {
-                self.buffer.extend_from_slice(bytes);
-                let body = &mut self.buffer[body_at..];
-                // Those of a copy are what they were.
-                batch::set_host_fields(body, header.base, header.epoch, header.appended);
-            }
-            _ => record.encode(&mut self.buffer),
-        }
-        let body = &self.buffer[body_at..];
-        let header = EntryHeader {
-            length: body.len() as u32,
-            group: self.number,
-            body_crc: crc32c::crc32c(body),
-            kind: record.kind(),
-            flags: 0,
-            topic: record.topic().as_ref().map_or(0, topic_mark),
-        };
-        let raw = header.encode(self.generation, position);
-        self.buffer[at..body_at].copy_from_slice(&raw);
-        self.buffer.resize(at + header.total() as usize, 0);
-        self.last = Some((at, header));
-        Place {
-            segment: self.segment,
-            position,
-            bytes: header.total(),
-        }
-    }
-
-    /// Marks the last entry as the group's last.
-    fn seal(&mut self) {
-        if let Some((at, mut header)) = self.last {
-            header.flags = LAST_OF_GROUP;
-            let raw = header.encode(self.generation, self.start + at as u64);
-            self.buffer[at..at + ENTRY_HEADER_BYTES].copy_from_slice(&raw);
-        }
-    }
-}
-
 /// See the module.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) hooks: Hooks,
     pub(super) active: Prepared,
-    pub(super) position: u64,
+    /// Where the log ends.
+    pub(super) tail: Tail,
     /// The last group written.
     pub(super) group: u64,
     /// The last entry is no marker.
@@ -162,15 +98,8 @@ impl Writer {
         {
             self.roll(next);
         }
-        Group {
-            number: self.group + 1,
-            segment: self.active.sequence,
-            generation: self.active.generation,
-            start: self.position,
-            buffer: Vec::with_capacity(bytes.min(room.all) as usize),
-            effects: Vec::new(),
-            last: None,
-        }
+        let bytes = bytes.min(room.all) as usize;
+        Group::begin(self.group + 1, &self.active, &mut self.tail, bytes)
     }
 
     fn roll(&mut self, next: Prepared) {
@@ -180,7 +109,7 @@ impl Writer {
             view.roll(next.sequence, next.generation)
         };
         self.active = next;
-        self.position = super::layout::FIRST_ENTRY;
+        self.tail.begin_segment();
         self.shared
             .counters
             .segments_sealed
@@ -253,7 +182,7 @@ impl Writer {
         }
         let decision = table.decide(command, wall);
         let limit = if grows { room.appends } else { room.all };
-        let is_full = group.buffer.len() as u64 + entry_bound(command) > limit;
+        let is_full = group.bytes() + entry_bound(command) > limit;
         let full = Outcome::Refused(Refusal::StorageFull);
         let bytes = match command {
             Command::Append { batch, .. } | Command::Replicate { batch, .. } => Some(&**batch),
@@ -292,40 +221,28 @@ impl Writer {
         });
     }
 
-    /// Writes and syncs a group, tells who sends it on in between, and tells the view; answers the topics whose start or end moved, with
-    /// their ends.
-    fn write(
-        &mut self,
-        table: &Table,
-        mut group: Group,
-    ) -> Result<Vec<(TopicId, Offset)>, FatalError> {
+    /// Tells who sends a group on, writes and syncs it, and tells the view; answers the topics whose start or
+    /// end moved, with their ends.
+    fn write(&mut self, table: &Table, group: Group) -> Result<Vec<(TopicId, Offset)>, FatalError> {
         if group.effects.is_empty() {
+            self.tail.take_back(group);
             self.shared.table_ahead.store(false, Ordering::Release);
             return Ok(Vec::new());
         }
-        group.seal();
+        let group = group.seal();
         let shared = &self.shared;
-        let dir = &shared.options.dir;
-        let fatal = |what| move |source| FatalError::new(what, dir, source);
-        self.active
-            .file
-            .write_at(&group.buffer, group.start)
-            .map_err(fatal("write"))?;
-        let end = group.position();
-        let buffer = Bytes::from(group.buffer);
         (self.hooks.on_written)(&WrittenGroup {
             effects: &group.effects,
-            buffer: &buffer,
+            buffer: &group.shared,
             start: group.start,
         });
         shared
             .sync_since
             .store(clock::mono_now().0.max(1), Ordering::Release);
-        let synced = self.active.file.sync().map_err(fatal("sync"));
+        let synced = self.put(&group);
         shared.sync_since.store(0, Ordering::Release);
         synced?;
         self.group = group.number;
-        self.position = end;
         let topics = moved(table, &group.effects);
         let shrunk = group.effects.iter().any(|effect| shrinks(&effect.record));
         shared
@@ -333,21 +250,34 @@ impl Writer {
             .fetch_max(table.incarnation, Ordering::AcqRel);
         let last = group.effects.last().map(|effect| &effect.record);
         self.needs_marker = !matches!(last, Some(Record::Marker(_)));
-        shared.counters.note_group(&group.effects, buffer.len());
+        shared
+            .counters
+            .note_group(&group.effects, group.shared.len());
         let evicted = shared.view.write().commit(
             &group.effects,
             group.number,
-            buffer,
+            group.shared,
             shared.options.tail_cache_bytes,
         );
         drop(evicted);
         shared.table_ahead.store(false, Ordering::Release);
-        shared.space.advance(self.position);
+        self.tail.advance(group.blocks);
+        shared.space.advance(self.tail.position());
         if shrunk {
             // If the keeper is busy it will look again by itself.
             let _ = self.keeper.try_send(Task::Reclaim);
         }
         Ok(topics)
+    }
+
+    /// Writes and syncs a group.
+    fn put(&self, group: &SealedGroup) -> Result<(), FatalError> {
+        let dir = &self.shared.options.dir;
+        let fatal = |what| move |source| FatalError::new(what, dir, source);
+        let file = &self.active.file;
+        let (blocks, at) = group.blocks.to_write();
+        file.write_at(blocks, at).map_err(fatal("write"))?;
+        file.sync().map_err(fatal("sync"))
     }
 
     /// Writes records of the journal's own making.
@@ -362,7 +292,7 @@ impl Writer {
         for record in records {
             let topic = record.topic();
             // On a full disk what does not fit is tried again at the next look.
-            if group.buffer.len() as u64 + TRIM_ENTRY_BYTES <= room.all {
+            if group.bytes() + TRIM_ENTRY_BYTES <= room.all {
                 self.take(&mut table, &mut group, record, None);
             }
             if let Some(topic) = topic {

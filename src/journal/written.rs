@@ -1,4 +1,4 @@
-//! A group that is written and not synced yet, for those who may send it on meanwhile.
+//! A group that is being written and synced, for those who may send it on meanwhile.
 
 use bytes::Bytes;
 

@@ -147,6 +147,8 @@ pub fn encode<M: Message>(message: &M) -> Bytes {
 pub struct FrameDecoder {
     buffer: BytesMut,
     max: usize,
+    /// Bytes of the last frame that was put together here.
+    last: usize,
 }
 
 impl FrameDecoder {
@@ -156,6 +158,7 @@ impl FrameDecoder {
         FrameDecoder {
             buffer: BytesMut::new(),
             max,
+            last: 0,
         }
     }
 
@@ -177,13 +180,14 @@ impl FrameDecoder {
             return Ok(None);
         };
         if self.buffer.len() < LENGTH_BYTES + length {
-            // A length is only a claim: room is made for as much again as has come, so that idle
-            // streams cost nothing.
+            // A length is only a claim: room is made for as much again as has come, or as the frame
+            // before had, so that idle streams cost nothing.
             let missing = LENGTH_BYTES + length - self.buffer.len();
             let ahead = self.buffer.len().max(limits::FRAME_AHEAD_BYTES);
-            self.buffer.reserve(missing.min(ahead));
+            self.buffer.reserve(missing.min(ahead.max(self.last)));
             return Ok(None);
         }
+        self.last = length.min(limits::DATA_FRAME_BYTES);
         self.buffer.advance(LENGTH_BYTES);
         let mut rest = self.buffer.split_to(length).freeze();
         let kind = rest.get_u8();

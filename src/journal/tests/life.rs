@@ -307,7 +307,7 @@ fn a_group_that_is_not_synced_is_never_more_than_written() {
 }
 
 #[test]
-fn a_group_that_is_not_written_is_shown_to_nobody() {
+fn a_group_whose_write_fails_is_shown_and_never_answered() {
     let disk = FaultyDisk::new();
     let (journal, told) = telling(&disk, || {});
     let epoch = boot(&journal);
@@ -320,7 +320,44 @@ fn a_group_that_is_not_written_is_shown_to_nobody() {
     });
     assert_eq!(outcome, Err(Stopped));
     journal.close();
-    assert_eq!(*told.lock(), [Told::Stopped]);
+    let told = told.lock();
+    assert!(
+        matches!(told[..], [Told::Written(_), Told::Stopped]),
+        "{told:?}"
+    );
+    assert_eq!(journal.topic(topic(0)).unwrap().end, Offset::FIRST);
+}
+
+/// Small and large groups, over several segments and starts: a block that the log ends in is written
+/// again with what it had.
+#[test]
+fn groups_are_written_in_whole_blocks() {
+    let disk = FaultyDisk::new();
+    let sizes = [1, 100, 3_000, 5_000, 70_000, 9, 30_000, 4_000];
+    let mut sequence = 0;
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        let journal = open(&disk);
+        let epoch = boot(&journal);
+        host(&journal, 0);
+        for size in sizes {
+            let body = vec![sequence as u8 + 1; size];
+            put(&journal, epoch, 0, 0, sequence, &[&body]);
+            expected.push((sequence + 1, body));
+            sequence += 1;
+        }
+        journal.close();
+    }
+    assert_eq!(disk.ragged_writes(), 0);
+    let journal = open(&disk);
+    let mut found = Vec::new();
+    let mut from = Offset::FIRST;
+    while from < Offset(sequence + 1) {
+        let slice = journal.read(topic(0), from, 1).unwrap();
+        found.extend(bodies(&slice));
+        from = slice.next;
+    }
+    assert_eq!(found, expected);
 }
 
 #[test]
