@@ -7,6 +7,7 @@
 //! | [`context`] | config, output and identity as a command finds them |
 //! | [`demo`] | the demonstration |
 //! | [`error`] | errors for people and programs, exit codes |
+//! | [`memory`] | what the allocator is told |
 //! | [`menu`] | the interactive menus |
 //! | [`output`] | tables and JSON |
 //! | [`who`] | which identity a command acts under |
@@ -32,6 +33,7 @@ pub mod erase;
 pub mod error;
 pub mod hosting;
 pub mod indexing;
+pub mod memory;
 pub mod menu;
 pub mod nearest;
 pub mod notices;
@@ -78,6 +80,10 @@ fn run(cli: Cli, matches: &ArgMatches) -> Result<(), CliError> {
     // Needs neither a config nor a runtime, and is sourced by shells in any folder.
     if let Command::Completions(args) = &cli.command {
         return commands::completions::run(args);
+    }
+    match &cli.command {
+        Command::Index(args) if args.command.is_none() => memory::on_huge_pages(),
+        _ => memory::keep_large_buffers(),
     }
     let context = Context::new(&cli.global, matches)?;
     telemetry::init(&context::log_options(

@@ -115,6 +115,37 @@ impl Delivery {
             .retain(|bytes| batch::read_header(bytes).is_ok_and(|header| header.base < next));
     }
 
+    /// One without messages yet.
+    pub(crate) fn at(topic: &TopicName, from: Offset, end: Offset) -> Delivery {
+        Delivery {
+            topic: topic.clone(),
+            from,
+            next: from,
+            end,
+            batches: Vec::new(),
+        }
+    }
+
+    /// Takes batches up, verified, which continue without a gap.
+    pub(crate) fn take(&mut self, batches: Vec<Bytes>) -> Result<(), BatchError> {
+        for bytes in &batches {
+            let header = batch::verify(bytes)?;
+            if header.base > self.next || header.end() <= self.next {
+                return Err(BatchError::Discontinuous {
+                    expected: self.next,
+                    first: header.base,
+                    end: header.end(),
+                });
+            }
+            self.next = header.end();
+        }
+        match self.batches.is_empty() {
+            true => self.batches = batches,
+            false => self.batches.extend(batches),
+        }
+        Ok(())
+    }
+
     /// Verifies `batches` and that they continue without a gap from `from` on.
     pub(crate) fn verified(
         topic: &TopicName,
@@ -122,25 +153,9 @@ impl Delivery {
         end: Offset,
         batches: Vec<Bytes>,
     ) -> Result<Delivery, BatchError> {
-        let mut next = from;
-        for bytes in &batches {
-            let header = batch::verify(bytes)?;
-            if header.base > next || header.end() <= next {
-                return Err(BatchError::Discontinuous {
-                    expected: next,
-                    first: header.base,
-                    end: header.end(),
-                });
-            }
-            next = header.end();
-        }
-        Ok(Delivery {
-            topic: topic.clone(),
-            from,
-            next,
-            end,
-            batches,
-        })
+        let mut delivery = Delivery::at(topic, from, end);
+        delivery.take(batches)?;
+        Ok(delivery)
     }
 }
 

@@ -40,13 +40,14 @@ pub struct PullOptions {
 }
 
 impl Default for PullOptions {
-    /// Everything since the default group's position, without waiting; at most 64 MiB at a time.
+    /// Everything since the default group's position, without waiting; at most [`limits::PULL_BYTES`] at a
+    /// time.
     fn default() -> Self {
         PullOptions {
             from: ReadFrom::Position(Group::default()),
             group: Group::default(),
             max_messages: u64::MAX,
-            max_bytes: 64 << 20,
+            max_bytes: limits::PULL_BYTES,
             wait: Duration::ZERO,
         }
     }
@@ -81,10 +82,10 @@ impl Client {
                 topic,
                 &doing,
                 options.wait,
-                |connection, route| async move { pull_once(&connection, &route, options).await },
+                |connection, route| async move { pull_once(&connection, &route, topic, options).await },
             )
             .await?;
-        raw.into_pulled(topic, options)
+        raw.into_pulled(options)
             .map_err(|source| ClientError::BadData {
                 topic: topic.clone(),
                 source,
@@ -194,18 +195,16 @@ fn is_settled(wanted: Position, standing: Position, before: Option<Offset>, rese
     !overtaken || at_edge || (standing.next >= wanted.next && !reset)
 }
 
-/// What came over the wire, before it is verified.
+/// What came over the wire. A batch that does not verify is the host's fault, and no reason to ask again.
 struct RawPull {
     started: PullStarted,
     topic: TopicId,
-    end: Offset,
-    batches: Vec<Bytes>,
+    delivery: Result<Delivery, BatchError>,
 }
 
 impl RawPull {
-    fn into_pulled(self, topic: &TopicName, options: &PullOptions) -> Result<Pulled, BatchError> {
-        let from = self.started.from;
-        let mut delivery = Delivery::verified(topic, from, self.end, self.batches)?;
+    fn into_pulled(self, options: &PullOptions) -> Result<Pulled, BatchError> {
+        let mut delivery = self.delivery?;
         // Batches come whole; what is over the wish is left for the next pull.
         delivery.limit(options.max_messages);
         Ok(Pulled {
@@ -221,6 +220,7 @@ impl RawPull {
 async fn pull_once(
     connection: &Connection,
     route: &Route,
+    topic: &TopicName,
     options: &PullOptions,
 ) -> Result<RawPull, CallError> {
     let request = Pull {
@@ -246,34 +246,37 @@ async fn pull_once(
     };
     // What is asked for, and a batch that begins within it.
     let most = options.max_bytes.saturating_add(limits::FRAME_BYTES as u64);
-    let (end, batches) = read_data(&mut receiver, started.end, most).await?;
+    let delivery = Delivery::at(topic, started.from, started.end);
+    let delivery = read_data(&mut receiver, delivery, most).await?;
     Ok(RawPull {
         started,
         topic: route.topic,
-        end,
-        batches,
+        delivery,
     })
 }
 
+/// Takes up what comes. Each frame is verified while the processor still has it at hand.
 async fn read_data(
     receiver: &mut FrameReceiver,
-    end: Offset,
+    mut delivery: Delivery,
     most: u64,
-) -> Result<(Offset, Vec<Bytes>), CallError> {
-    let mut batches = vec![];
-    let mut end = end;
+) -> Result<Result<Delivery, BatchError>, CallError> {
     let mut bytes = 0;
     while let Some(frame) = receiver.next_within(DATA_TIMEOUT).await? {
         if frame.kind == ErrorReply::KIND {
             return Err(remote(&frame)?);
         }
         let (data, payload) = frame.decode_with_payload::<Data>()?;
-        end = end.max(data.end);
+        delivery.end = delivery.end.max(data.end);
         bytes += payload.len() as u64;
         within(bytes, most)?;
+        let mut batches = vec![];
         split_batches(payload, &mut batches)?;
+        if let Err(bad) = delivery.take(batches) {
+            return Ok(Err(bad));
+        }
     }
-    Ok((end, batches))
+    Ok(Ok(delivery))
 }
 
 /// A host must not fill our memory.

@@ -11,7 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags, OFlags};
+use rustix::io::Errno;
 
 use super::blocks;
 
@@ -43,6 +45,13 @@ pub trait Disk: Send + Sync + fmt::Debug {
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reads up to `into.len()` bytes; fewer only at the end of the file.
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
+    /// Reads `count` bytes; fewer only at the end of the file.
+    fn read(&self, count: usize, at: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        let read = self.read_at(&mut bytes, at)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Takes space for a range and makes the file at least that long. `false`: this file system
@@ -166,6 +175,21 @@ impl DiskFile for RealFile {
         Ok(done)
     }
 
+    /// Without clearing the memory first.
+    fn read(&self, count: usize, at: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(count);
+        while bytes.len() < count {
+            let position = at + bytes.len() as u64;
+            match rustix::io::pread(&self.0, spare_capacity(&mut bytes), position) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, at)
     }
@@ -173,7 +197,7 @@ impl DiskFile for RealFile {
     fn allocate(&self, at: u64, length: u64) -> io::Result<bool> {
         match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), at, length) {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::OPNOTSUPP) => Ok(false),
+            Err(Errno::OPNOTSUPP) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -204,6 +228,10 @@ impl DiskFile for RealFile {
 impl DiskFile for LogFile {
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
         self.file.read_at(into, at)
+    }
+
+    fn read(&self, count: usize, at: u64) -> io::Result<Vec<u8>> {
+        self.file.read(count, at)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {

@@ -357,10 +357,10 @@ pub(super) fn fetch(file: &dyn DiskFile, entries: &[IndexEntry]) -> io::Result<V
     for run in runs {
         let run = &entries[run];
         let (from, to) = bounds(run);
-        let mut buffer = vec![0; (to - from) as usize];
-        let count = file.read_at(&mut buffer, from)?;
-        // What lies beyond the end of the file stays zero and fails its checksum.
-        buffer[count..].fill(0);
+        let length = (to - from) as usize;
+        let mut buffer = file.read(length, from)?;
+        // What lies beyond the end of the file fails its checksum.
+        buffer.resize(length, 0);
         let buffer = Bytes::from(buffer);
         for entry in run {
             let at = (entry.position() - from) as usize;

@@ -8,9 +8,6 @@ use crate::bench::work::Topics;
 use crate::client::{Client, PullOptions, ReadFrom};
 use crate::types::{Offset, TopicName};
 
-/// Bytes of one pull.
-const PULL_BYTES: u64 = 64 << 20;
-
 /// Reads topics from their start to their end, one after the other.
 pub struct PullLane {
     client: Client,
@@ -44,7 +41,6 @@ impl PullLane {
     async fn pull(&self, topic: &TopicName, from: Offset) -> Result<Offset, BenchError> {
         let options = PullOptions {
             from: ReadFrom::Offset(from),
-            max_bytes: PULL_BYTES,
             ..PullOptions::default()
         };
         let pulled = self.client.pull(topic, &options).await;
