@@ -7,7 +7,6 @@
 //! | [`context`] | config, output and identity as a command finds them |
 //! | [`demo`] | the demonstration |
 //! | [`error`] | errors for people and programs, exit codes |
-//! | [`memory`] | what the allocator is told |
 //! | [`menu`] | the interactive menus |
 //! | [`output`] | tables and JSON |
 //! | [`who`] | which identity a command acts under |
@@ -33,7 +32,6 @@ pub mod erase;
 pub mod error;
 pub mod hosting;
 pub mod indexing;
-pub mod memory;
 pub mod menu;
 pub mod nearest;
 pub mod notices;
@@ -52,7 +50,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, FromArgMatches};
 
-use crate::telemetry;
+use crate::{memory, telemetry};
 use args::{Cli, Command};
 use context::Context;
 use error::{CliError, Exit};
@@ -83,7 +81,8 @@ fn run(cli: Cli, matches: &ArgMatches) -> Result<(), CliError> {
     }
     match &cli.command {
         Command::Index(args) if args.command.is_none() => memory::on_huge_pages(),
-        _ => memory::keep_large_buffers(),
+        Command::Pull(_) => memory::keep_large_buffers(),
+        _ => {}
     }
     let context = Context::new(&cli.global, matches)?;
     telemetry::init(&context::log_options(

@@ -16,7 +16,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`types`], [`limits`], [`clock`], [`lock`], [`text`] | words, bounds, time, one process per folder, safe text |
+//! | [`types`], [`limits`], [`clock`], [`memory`], [`lock`], [`text`] | words, bounds, time, what the allocator is told, one process per folder, safe text |
 //! | [`replication`] | copies, in-sync sets, elections: pure; hosts, replicas and the index call it |
 //! | [`wire`] | what travels: frames, messages, batches, errors; a codec only |
 //! | [`transport`] | QUIC with pinned keys: identities, endpoints, requests, streams |
@@ -42,6 +42,7 @@ pub mod index;
 pub mod journal;
 pub mod limits;
 pub mod lock;
+pub mod memory;
 pub mod peer;
 pub mod replication;
 mod scratch;

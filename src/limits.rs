@@ -201,7 +201,7 @@ pub const HURRIED_EXTENTS: u64 = 8;
 /// stays unhindered, few enough that single appends soon find zeroed space.
 pub const HURRIED_TIMES: u32 = 4;
 /// Bytes that a pull brings, unless more is asked for: beside them a round trip is little, and they fit into
-/// memory that the allocator keeps from one pull to the next (`cli::memory`).
+/// memory that the allocator keeps from one pull to the next (`memory`).
 pub const PULL_BYTES: u64 = 16 << 20;
 /// Bytes of commands that the journal's writer puts into one group: a sync of 4 MiB still takes
 /// only milliseconds, and more would only add delay.

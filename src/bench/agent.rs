@@ -16,6 +16,7 @@ use super::generator::Generator;
 use super::load::{self, Peers};
 use super::raw::{self, RawListener};
 use super::work::{Outcome, Ready, Work};
+use crate::memory;
 
 /// What a load generator says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,6 +78,10 @@ impl Agent {
             .map_err(|error| BenchError::Usage(format!("this is not work: {error}")))?;
         if matches!(work, Work::RawServe) {
             return self.raw_serve().await;
+        }
+        if matches!(work, Work::Pull { .. }) {
+            // As `waypost pull` does.
+            memory::keep_large_buffers();
         }
         let Some(target) = work.target() else {
             let generator = raw::prepare(work).await?;
