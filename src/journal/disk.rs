@@ -25,8 +25,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Opens a file that exists, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
-    /// Opens a file that exists for a log: whole blocks ([`super::blocks`]) that are written to it pass the
-    /// system's cache by, where the file system can do that. All else is as for [`Disk::open`].
+    /// Opens a file that exists for a log: whole blocks of 4,096 bytes, aligned in memory too, that are
+    /// written to it pass the system's cache by, where the file system can do that. All else is as for [`Disk::open`].
     fn open_log(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Opens a file that is new or emptied.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
