@@ -269,3 +269,37 @@ impl DiskFile for LogFile {
         self.file.will_need(at, length);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::blocks::{BLOCK_BYTES, Blocks};
+
+    #[test]
+    fn a_log_reads_what_was_written_either_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        RealDisk.create(&path).unwrap();
+        let log = RealDisk.open_log(&path).unwrap();
+        let mut blocks = Blocks::zeroed(2 * BLOCK_BYTES);
+        blocks.fill(1);
+        log.write_at(&blocks, 0).unwrap();
+        log.write_at(&[2; 10], 4_090).unwrap();
+        // The cache has the first block now.
+        assert_eq!(
+            log.read(BLOCK_BYTES, 0).unwrap()[4_089..],
+            [1, 2, 2, 2, 2, 2, 2]
+        );
+        blocks.fill(3);
+        log.write_at(&blocks[..BLOCK_BYTES], 0).unwrap();
+        log.sync().unwrap();
+        let read = RealDisk
+            .open(&path)
+            .unwrap()
+            .read(3 * BLOCK_BYTES, 0)
+            .unwrap();
+        assert_eq!(read.len(), 2 * BLOCK_BYTES);
+        assert!(read[..BLOCK_BYTES].iter().all(|byte| *byte == 3));
+        assert_eq!(read[BLOCK_BYTES..][..5], [2, 2, 2, 2, 1]);
+    }
+}
