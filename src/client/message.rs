@@ -139,10 +139,7 @@ impl Delivery {
             }
             self.next = header.end();
         }
-        match self.batches.is_empty() {
-            true => self.batches = batches,
-            false => self.batches.extend(batches),
-        }
+        self.batches.extend(batches);
         Ok(())
     }
 

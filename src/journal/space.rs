@@ -11,7 +11,7 @@ use std::thread;
 use parking_lot::{Condvar, Mutex};
 
 use super::Options;
-use super::blocks::{BLOCK_BYTES, Blocks};
+use super::blocks::{BLOCK_BYTES, Blocks, block_start};
 use super::disk::{self, DiskFile};
 use super::error::FatalError;
 use super::layout::{FIRST_ENTRY, SegmentHeader};
@@ -513,7 +513,7 @@ pub(super) fn make_segment(
     }
     disk.rename(&from, &path)?;
     disk.sync_dir(dir)?;
-    let ready = file.length()? / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
+    let ready = block_start(file.length()?);
     Ok(Prepared {
         sequence,
         generation: header.generation,
