@@ -17,7 +17,7 @@
 //! | `disk`, [`faulty`] | the file layer: real, and fault-injecting for tests |
 //! | `layout`, `record`, `footer`, `checkpoint`, `names` | formats, see docs/JOURNAL.md |
 //! | `table`, `traffic`, `dedupe`, `epochs` | pure decisions: topics, epochs, producers, positions, retention |
-//! | `queue`, `writer`, `group`, `blocks`, `written`, `space` | the write path: bounded queue, group commit in whole blocks, space made ready ahead |
+//! | `queue`, `usual`, `writer`, `group`, `blocks`, `written`, `space` | the write path: bounded queue, group commit in whole blocks, space made ready ahead |
 //! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
 //! | `keeper`, `spare` | footers, checkpoints, recycling, behind everybody's back |
 //! | `segments`, `rewrite`, `rewriter` | what of a segment is needed; rewriting those of which little is |
@@ -62,6 +62,7 @@ mod stats;
 mod table;
 mod tail;
 mod traffic;
+mod usual;
 mod view;
 mod writer;
 mod written;
@@ -91,13 +92,14 @@ use crate::clock;
 use crate::limits;
 use crate::types::{Incarnation, MonoNs, Offset, ProducerId, StorageId, TopicId};
 use keeper::{Keeper, Task};
-use queue::Queue;
+use queue::{Queue, Tell};
 use reader::Reader;
 use rewriter::{Rewriter, Wake};
 use space::Space;
 use spare::Spares;
 use stats::Counters;
 use table::Table;
+use usual::Usual;
 use view::View;
 use writer::Writer;
 
@@ -142,6 +144,8 @@ struct Threads {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
+    /// Held by whoever commits. Order: this before the table.
+    writer: Arc<Mutex<Writer>>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -188,7 +192,33 @@ impl Journal {
     /// Waits for room in the bounded queue, then queues. Commands submitted by one task one after
     /// the other take effect in that order.
     pub async fn submit(&self, command: Command, done: Done) -> Result<(), Stopped> {
-        self.inner.shared.queue.push(command, done).await
+        self.inner.shared.queue.push(command, done, Tell::Now).await
+    }
+
+    /// As [`Journal::submit`], but leaves a small command to [`Journal::commit_deferred`], which the same
+    /// thread must call before it goes to sleep: between the thread's work and a quick disk no other thread
+    /// need be woken. If it does not, or is busy, the journal's own writer commits within some milliseconds.
+    pub async fn submit_deferred(&self, command: Command, done: Done) -> Result<(), Stopped> {
+        self.inner
+            .shared
+            .queue
+            .push(command, done, Tell::Later)
+            .await
+    }
+
+    /// Commits what was submitted as deferred: on this thread, which then blocks for as long as a sync takes, if
+    /// groups have been small and syncs short of late; otherwise by the writer's thread, which is woken.
+    /// Does nothing, quickly, if nothing waits. Must not be called from a hook.
+    pub fn commit_deferred(&self) {
+        let deferred = self.inner.shared.queue.deferred();
+        if deferred.commands == 0 {
+            return;
+        }
+        let writer = self.inner.writer.try_lock();
+        let committed = writer.is_some_and(|mut writer| writer.commit_deferred(deferred));
+        if !committed {
+            self.inner.shared.queue.tell();
+        }
     }
 
     /// Submits and waits for the outcome. Blocks the thread: for start-up and tests.
@@ -352,7 +382,11 @@ fn start(
         needs_marker: recovered.needs_marker,
         keeper: tasks.clone(),
         aged_at: clock::mono_now(),
+        committed_at: clock::mono_now(),
+        usual: Usual::default(),
+        broken: false,
     };
+    let writer = Arc::new(Mutex::new(writer));
     let keeper = Keeper {
         shared: shared.clone(),
         sealed,
@@ -367,6 +401,7 @@ fn start(
         inbox: woken,
     };
     let preparing = shared.clone();
+    let (writing, committing) = (shared.clone(), writer.clone());
     let threads = Threads {
         preparer: spawn("journal-space", &dir, move || {
             preparing
@@ -375,13 +410,16 @@ fn start(
         })?,
         keeper: spawn("journal-keeper", &dir, move || keeper.run(inbox))?,
         rewriter: spawn("journal-rewriter", &dir, move || rewriter.run())?,
-        writer: spawn("journal-writer", &dir, move || writer.run())?,
+        writer: spawn("journal-writer", &dir, move || {
+            writer::run(&committing, &writing);
+        })?,
         tasks,
         wakes,
         lock,
     };
     let inner = Inner {
         shared,
+        writer,
         threads: Mutex::new(Some(threads)),
     };
     Ok(Journal {

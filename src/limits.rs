@@ -259,6 +259,17 @@ pub const READ_MERGE_BYTES: u64 = 64 << 10;
 pub const READ_CHUNK_BYTES: u64 = 1 << 20;
 /// Bytes that a scan of a segment reads at once.
 pub const SCAN_BYTES: usize = 4 << 20;
+/// Commands that may wait for a submitter to commit them itself; with more the writer's thread is woken,
+/// which works beside the submitter's.
+pub const DEFERRED_ITEMS: usize = 4;
+/// The largest command that may wait so.
+pub const DEFERRED_BYTES: usize = 64 << 10;
+/// How long the journal's writer leaves commands to a submitter that is too busy to commit them: long beside a
+/// sync, so that it seldom wakes for nothing.
+pub const DEFERRED_WAIT: Duration = Duration::from_millis(2);
+/// The longest usual sync for which a submitter's own thread may stop: waking another takes 80 µs, and what
+/// else the thread has to do waits meanwhile.
+pub const DEFERRED_SYNC: Duration = Duration::from_millis(1);
 /// How long the journal is idle before it writes a synced-to marker.
 pub const MARKER_IDLE: Duration = Duration::from_millis(50);
 /// How often an idle journal looks for messages past their age.

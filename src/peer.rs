@@ -335,9 +335,10 @@ async fn becomes_true(mut flag: watch::Receiver<bool>) {
 
 /// Runs `main` on a thread of its own with a runtime that keeps all I/O on it: measured, such a
 /// runtime coalesces many requests into a packet, and one with several threads does not
-/// (docs/ARCHITECTURE.md).
+/// (docs/ARCHITECTURE.md). `idle` is called whenever the thread has nothing else to do.
 fn spawn_runtime<F>(
     what: &'static str,
+    idle: impl Fn() + Send + Sync + 'static,
     main: impl FnOnce() -> F + Send + 'static,
 ) -> Result<(), PeerError>
 where
@@ -349,6 +350,7 @@ where
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(idle)
         .build()
         .map_err(failed)?;
     let body = move || runtime.block_on(async move { main().await });
@@ -380,16 +382,21 @@ impl IoThread {
     ) -> Result<(SocketAddr, oneshot::Receiver<()>), PeerError> {
         let (bound, is_bound) = oneshot::channel();
         let (ended, has_ended) = oneshot::channel();
-        spawn_runtime("io", move || async move {
-            match self.bind() {
-                Ok(endpoint) => {
-                    let _ = bound.send(Ok(endpoint.local_addr()));
-                    self.serve(endpoint, key_known, stopping).await;
+        let journal = self.journal.clone();
+        spawn_runtime(
+            "io",
+            move || journal.commit_deferred(),
+            move || async move {
+                match self.bind() {
+                    Ok(endpoint) => {
+                        let _ = bound.send(Ok(endpoint.local_addr()));
+                        self.serve(endpoint, key_known, stopping).await;
+                    }
+                    Err(error) => drop(bound.send(Err(error))),
                 }
-                Err(error) => drop(bound.send(Err(error))),
-            }
-            let _ = ended.send(());
-        })?;
+                let _ = ended.send(());
+            },
+        )?;
         let address = is_bound.await.map_err(|_| PeerError::Thread {
             what: "I/O",
             detail: "it ended before it had bound a port".to_owned(),
@@ -478,10 +485,14 @@ impl ControlThread {
         stopping: watch::Receiver<bool>,
     ) -> Result<oneshot::Receiver<Option<control::ControlEnd>>, PeerError> {
         let (ended, has_ended) = oneshot::channel();
-        spawn_runtime("control", move || async move {
-            let end = self.run(stopping).await;
-            let _ = ended.send(end);
-        })?;
+        spawn_runtime(
+            "control",
+            || (),
+            move || async move {
+                let end = self.run(stopping).await;
+                let _ = ended.send(end);
+            },
+        )?;
         Ok(has_ended)
     }
 

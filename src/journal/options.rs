@@ -68,19 +68,19 @@ pub type Committed = Box<dyn Fn(&TopicId) -> Offset + Send + Sync>;
 
 /// Whom the journal tells, and asks.
 pub struct Hooks {
-    /// Called on the writer's thread for each group just before it is written and synced. If either
+    /// Called by whoever commits for each group just before it is written and synced. If either
     /// fails, [`Hooks::on_commit`] does not come, nor any other group. The group waits for its sync
     /// meanwhile: must be quick, and must not call the journal's table.
     pub on_written: OnWritten,
-    /// Called on the writer's thread once after each synced group with the topics whose start or end moved,
+    /// Called by whoever commits once after each synced group with the topics whose start or end moved,
     /// each once, with its end now. Must be quick.
     pub on_commit: OnCommit,
     /// Called once when a write or sync failed. The journal is stopped for good; the process should
     /// exit.
     pub on_fatal: OnFatal,
     /// Below which offset a hosted topic that others have copies of is committed: retention drops nothing
-    /// from there on, for a copy that still needs it could not be brought up to date. Asked on the
-    /// writer's thread when such a topic is over its bounds; must be quick and must not call the journal.
+    /// from there on, for a copy that still needs it could not be brought up to date. Asked by
+    /// whoever commits when such a topic is over its bounds; must be quick and must not call the journal.
     pub committed: Committed,
 }
 

@@ -137,13 +137,7 @@ impl Space {
                 state.wanted = 0;
                 return Ok(self.scarce(&state));
             }
-            let (fits, here, there) = self.room(&state, bytes);
-            let reserve = self.reserve_bytes();
-            // Appends never touch the reserve, so it is whole when the disk is found to be full.
-            let ready = match fits {
-                true => here >= bytes && here + there >= bytes + reserve,
-                false => there >= bytes + reserve,
-            };
+            let (fits, ready) = self.ready(&state, bytes);
             if ready {
                 state.wanted = 0;
                 return Ok(Room {
@@ -159,6 +153,24 @@ impl Space {
             self.to_preparer.notify_one();
             self.to_writer.wait(&mut state);
         }
+    }
+
+    /// Whether [`Space::reserve`] would answer at once, with room in the active segment.
+    pub(super) fn is_ready(&self, bytes: u64) -> bool {
+        let state = self.state.lock();
+        state.failed.is_none() && !state.full && self.ready(&state, bytes) == (true, true)
+    }
+
+    /// Whether a group fits into the active segment, and whether its room is ready, there or in the next one.
+    fn ready(&self, state: &State, bytes: u64) -> (bool, bool) {
+        let (fits, here, there) = self.room(state, bytes);
+        let reserve = self.reserve_bytes();
+        // Appends never touch the reserve, so it is whole when the disk is found to be full.
+        let ready = match fits {
+            true => here >= bytes && here + there >= bytes + reserve,
+            false => there >= bytes + reserve,
+        };
+        (fits, ready)
     }
 
     fn reserve_bytes(&self) -> u64 {

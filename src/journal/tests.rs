@@ -6,6 +6,7 @@ use super::*;
 use crate::types::*;
 
 mod copies;
+mod deferred;
 mod faults;
 mod format;
 mod life;

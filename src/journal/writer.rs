@@ -1,23 +1,28 @@
-//! The writer thread: takes all that is queued, decides, tells who sends it on, writes it as one group and
+//! The writer: takes all that is queued, decides, tells who sends it on, writes it as one group and
 //! syncs it, tells the view, and answers.
 //!
+//! It has a thread, and whoever deferred a command may do its work instead (`queue`); who does holds its lock.
+//!
 //! The order within [`Writer::commit`] is the contract of the journal: decide, send, write, sync, make
-//! visible, notify, answer. A write or sync that fails ends the thread: nothing of the group is
+//! visible, notify, answer. A write or sync that fails ends the writer: nothing of the group is
 //! acknowledged, and nothing ever after.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
+use parking_lot::Mutex;
+
 use super::command::{Command, Completions, Outcome, Refusal};
 use super::error::FatalError;
 use super::group::{Group, SealedGroup, Tail};
 use super::keeper::Task;
 use super::layout::entry_bytes;
-use super::queue::{Item, Taken};
+use super::queue::{Deferred, Item, Taken};
 use super::record::Record;
 use super::space::{Prepared, Room, SMALL_ENTRY_BYTES};
 use super::table::{Decision, HostedTopic, KeptTopic, Table};
+use super::usual::Usual;
 use super::view::Effect;
 use super::written::WrittenGroup;
 use super::{Hooks, Shared};
@@ -32,6 +37,7 @@ const TRIM_ENTRY_BYTES: u64 = 56;
 const RANGE_BYTES: u64 = 40;
 
 /// See the module.
+#[derive(Debug)]
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) hooks: Hooks,
@@ -45,46 +51,104 @@ pub(super) struct Writer {
     pub(super) keeper: SyncSender<Task>,
     /// When messages were last looked at for their age.
     pub(super) aged_at: MonoNs,
+    /// When the last group was begun.
+    pub(super) committed_at: MonoNs,
+    pub(super) usual: Usual,
+    /// A group is under way, or one has failed, be it by a panic.
+    pub(super) broken: bool,
+}
+
+/// The writer's thread.
+pub(super) fn run(writer: &Mutex<Writer>, shared: &Shared) {
+    // Also when the thread panics: nobody must wait for ever.
+    let _ended = Ended { shared };
+    let (mut timeout, mut may_patrol) = (limits::JOURNAL_TICK, false);
+    loop {
+        let turn = match shared.queue.wait(timeout, may_patrol) {
+            true => writer.lock().turn(),
+            // Whoever holds it is at work, so that nothing is due.
+            false => match writer.try_lock() {
+                Some(mut writer) => writer.turn(),
+                None => continue,
+            },
+        };
+        match turn {
+            Turn::Wait { until_marker: true } => {
+                (timeout, may_patrol) = (limits::MARKER_IDLE, true)
+            }
+            Turn::Wait { .. } => (timeout, may_patrol) = (limits::JOURNAL_TICK, false),
+            Turn::End => return,
+        }
+    }
+}
+
+/// What comes after the writer has done what was due.
+enum Turn {
+    Wait {
+        /// A marker is due soon.
+        until_marker: bool,
+    },
+    End,
 }
 
 impl Writer {
-    /// The thread.
-    pub(super) fn run(mut self) {
-        if let Err(error) = self.serve() {
-            self.die(error);
+    /// Does what is due: commits what is queued, or what quiet times are for.
+    fn turn(&mut self) -> Turn {
+        if self.broken {
+            return Turn::End;
+        }
+        match self.serve() {
+            Ok(turn) => turn,
+            Err(error) => {
+                self.die(error);
+                Turn::End
+            }
         }
     }
 
-    fn serve(&mut self) -> Result<(), FatalError> {
-        loop {
-            let timeout = match self.needs_marker {
-                true => limits::MARKER_IDLE,
-                false => limits::JOURNAL_TICK,
-            };
-            match self
-                .shared
-                .queue
-                .take(self.shared.options.group_bytes, timeout)
-            {
-                Taken::Items(items) => self.commit(items)?,
-                Taken::Idle => {
-                    if let Some(error) = self.shared.space.failure() {
-                        return Err(error);
-                    }
-                    if self.needs_marker {
-                        self.mark(false)?;
-                    }
+    fn serve(&mut self) -> Result<Turn, FatalError> {
+        match self.shared.queue.take(self.shared.options.group_bytes) {
+            Taken::Items(items) => self.commit(items)?,
+            Taken::Idle => {
+                if let Some(error) = self.shared.space.failure() {
+                    return Err(error);
                 }
-                Taken::Closed => {
-                    return self.mark(true);
+                let idle = clock::mono_now().since(self.committed_at);
+                if self.needs_marker && idle >= limits::MARKER_IDLE {
+                    self.mark(false)?;
                 }
             }
-            self.trim_aged()?;
+            Taken::Closed => {
+                self.mark(true)?;
+                return Ok(Turn::End);
+            }
         }
+        self.trim_aged()?;
+        Ok(Turn::Wait {
+            until_marker: self.needs_marker,
+        })
     }
 
-    /// The end after a failure. Whoever waits is answered when the writer is dropped.
-    fn die(&self, error: FatalError) {
+    /// Commits commands that their submitter deferred, on its thread, unless the writer's own had better;
+    /// whether that was done.
+    pub(super) fn commit_deferred(&mut self, deferred: Deferred) -> bool {
+        // Costs count more than what a command takes in the log.
+        let ready = self.shared.space.is_ready(deferred.cost);
+        if self.broken || !ready || !self.usual.submitter_commits(deferred.commands) {
+            return false;
+        }
+        let taken = self.shared.queue.take(limits::DEFERRED_BYTES);
+        if let Taken::Items(items) = taken
+            && let Err(error) = self.commit(items)
+        {
+            self.die(error);
+        }
+        true
+    }
+
+    /// The end after a failure. Whoever waits is answered by the thread, which ends.
+    fn die(&mut self, error: FatalError) {
+        self.broken = true;
         tracing::error!(%error, source = %error.source, "the journal has stopped");
         let shared = &self.shared;
         shared.queue.close();
@@ -120,6 +184,7 @@ impl Writer {
     }
 
     fn commit(&mut self, items: Vec<Item>) -> Result<(), FatalError> {
+        self.broken = true;
         let bytes = items.iter().map(|item| entry_bound(&item.command)).sum();
         let room = match self.shared.space.reserve(bytes) {
             Ok(room) => room,
@@ -138,7 +203,8 @@ impl Writer {
             let outcome = self.decide(&mut table, &mut group, room, &item.command, wall);
             answers.push((item.done, outcome));
         }
-        let result = self.write(&table, group);
+        let commands = answers.len();
+        let result = self.write(&table, group, commands);
         // Let the keeper in if it waits for its next few topics.
         parking_lot::MutexGuard::unlock_fair(table);
         let mut completions = Completions::default();
@@ -154,7 +220,9 @@ impl Writer {
             }
             Err(_) => completions.stop(),
         }
-        result.map(|_| ())
+        result?;
+        self.broken = false;
+        Ok(())
     }
 
     fn decide(
@@ -223,7 +291,12 @@ impl Writer {
 
     /// Tells who sends a group on, writes and syncs it, and tells the view; answers the topics whose start or
     /// end moved, with their ends.
-    fn write(&mut self, table: &Table, group: Group) -> Result<Vec<(TopicId, Offset)>, FatalError> {
+    fn write(
+        &mut self,
+        table: &Table,
+        group: Group,
+        commands: usize,
+    ) -> Result<Vec<(TopicId, Offset)>, FatalError> {
         if group.effects.is_empty() {
             self.tail.take_back(group);
             self.shared.table_ahead.store(false, Ordering::Release);
@@ -236,12 +309,15 @@ impl Writer {
             buffer: &group.shared,
             start: group.start,
         });
+        self.committed_at = clock::mono_now();
         shared
             .sync_since
-            .store(clock::mono_now().0.max(1), Ordering::Release);
+            .store(self.committed_at.0.max(1), Ordering::Release);
         let synced = self.put(&group);
         shared.sync_since.store(0, Ordering::Release);
         synced?;
+        let took = clock::mono_now().since(self.committed_at);
+        self.usual.note(took, commands);
         self.group = group.number;
         let topics = moved(table, &group.effects);
         let shrunk = group.effects.iter().any(|effect| shrinks(&effect.record));
@@ -282,6 +358,8 @@ impl Writer {
 
     /// Writes records of the journal's own making.
     fn commit_records(&mut self, records: Vec<Record>) -> Result<(), FatalError> {
+        self.broken = true;
+        let commands = records.len();
         // Trims and markers only.
         let bytes = records.len() as u64 * TRIM_ENTRY_BYTES;
         let room = self.shared.space.reserve(bytes)?;
@@ -299,8 +377,9 @@ impl Writer {
                 table.after_trim(&topic);
             }
         }
-        let topics = self.write(&table, group)?;
+        let topics = self.write(&table, group, commands)?;
         drop(table);
+        self.broken = false;
         if !topics.is_empty() {
             (self.hooks.on_commit)(&topics);
         }
@@ -376,11 +455,15 @@ fn stop_items(items: Vec<Item>) {
     completions.stop();
 }
 
-impl Drop for Writer {
+/// Answers those who wait when the writer's thread ends.
+struct Ended<'a> {
+    shared: &'a Shared,
+}
+
+impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        // Also when the thread panics: nobody must wait for ever.
         self.shared.queue.close();
-        while let Taken::Items(items) = self.shared.queue.take(usize::MAX, limits::MARKER_IDLE) {
+        while let Taken::Items(items) = self.shared.queue.take(usize::MAX) {
             stop_items(items);
         }
     }

@@ -30,7 +30,7 @@ pub(super) async fn single(
     host.replication.takes_append(request.topic)?;
     let (done, outcome) = oneshot::channel();
     host.journal
-        .submit(command, Done::Oneshot(done))
+        .submit_deferred(command, Done::Oneshot(done))
         .await
         .map_err(|_| journal_stopped())?;
     let appended = taken(outcome.await.map_err(|_| journal_stopped())?)?;
@@ -185,7 +185,7 @@ async fn submit_all(
         let submitted = match taken.and(checked) {
             Ok(command) => {
                 let done = Done::Queue(Arc::clone(&answers.done), next.ticket);
-                let submitted = host.journal.submit(command, done).await;
+                let submitted = host.journal.submit_deferred(command, done).await;
                 submitted.map_err(|_| journal_stopped())
             }
             Err(error) => Err(error),

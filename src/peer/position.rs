@@ -30,7 +30,7 @@ pub(super) async fn commit(
     };
     let (done, outcome) = oneshot::channel();
     host.journal
-        .submit(command, Done::Oneshot(done))
+        .submit_deferred(command, Done::Oneshot(done))
         .await
         .map_err(|_| journal_stopped())?;
     match outcome.await.map_err(|_| journal_stopped())? {

@@ -32,12 +32,17 @@ impl ReplicationThread {
         stopping: watch::Receiver<bool>,
     ) -> Result<oneshot::Receiver<()>, PeerError> {
         let (ended, has_ended) = oneshot::channel();
-        spawn_runtime("replication", move || async move {
-            if let Err(error) = self.run(stopping).await {
-                tracing::error!(%error, "copies of topics are not kept");
-            }
-            let _ = ended.send(());
-        })?;
+        let journal = self.journal.clone();
+        spawn_runtime(
+            "replication",
+            move || journal.commit_deferred(),
+            move || async move {
+                if let Err(error) = self.run(stopping).await {
+                    tracing::error!(%error, "copies of topics are not kept");
+                }
+                let _ = ended.send(());
+            },
+        )?;
         Ok(has_ended)
     }
 

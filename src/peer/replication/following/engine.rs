@@ -309,7 +309,7 @@ impl Engine {
     ) -> Result<(), Stopped> {
         self.entries.push(topic, number);
         let done = Done::Queue(Arc::clone(&self.done), number.unwrap_or(0));
-        self.context.journal.submit(command, done).await
+        self.context.journal.submit_deferred(command, done).await
     }
 
     // ---- what is durable ----
