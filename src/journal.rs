@@ -395,6 +395,7 @@ fn start(
         rewriter: wakes.clone(),
         spares: Spares::open(&shared.options),
         grown: 0,
+        quiet: (0, clock::mono_now()),
     };
     let rewriter = Rewriter {
         shared: shared.clone(),

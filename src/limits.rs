@@ -245,6 +245,21 @@ pub const REWRITE_BURST_BYTES: u64 = 4 << 20;
 pub const REWRITE_COST_BYTES: u64 = 64 << 10;
 /// Bytes rewritten between two syncs: what the writer's own sync may have to wait for.
 pub const REWRITE_PIECE_BYTES: u64 = 1 << 20;
+/// Bytes of a segment that are sorted by topic at once, in memory: a thousand topics then lie in runs of 16 KiB.
+pub const SORT_WINDOW_BYTES: u64 = 16 << 20;
+/// Topics that a segment must hold for it to be worth a look whether they lie scattered.
+pub const SORT_TOPICS: u32 = 8;
+/// Bytes that one read of a topic fetches on average from which on nothing is gained by sorting: reads of that
+/// size keep a disk as busy as larger ones do.
+pub const SORT_RUN_BYTES: u64 = 16 << 10;
+/// Bytes between two batches of a topic up to which they do not lie scattered: a disk reads whole blocks.
+pub const SORT_GAP_BYTES: u64 = 4 << 10;
+/// How many times longer sorting must make those runs.
+pub const SORT_GAIN: u64 = 4;
+/// Bytes a second that are sorted, unless told otherwise (`sort_mb_per_s`): a fiftieth of what a disk can do.
+pub const SORT_BYTES_PER_S: u64 = 16_000_000;
+/// How long nothing is appended before checkpoints are written so that all that is sealed can be sorted.
+pub const SORT_QUIET: Duration = Duration::from_secs(3);
 /// How often a rewriter that waits looks at what has been appended.
 pub const REWRITE_LOOK: Duration = Duration::from_millis(10);
 /// Wake-ups of the rewriter that may wait; one is as good as many.

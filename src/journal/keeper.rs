@@ -22,8 +22,9 @@ use super::rewrite::Policy;
 use super::rewriter::Wake;
 use super::spare::Spares;
 use super::table::Table;
+use crate::clock;
 use crate::limits;
-use crate::types::TopicId;
+use crate::types::{MonoNs, TopicId};
 
 /// What the keeper is told.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(super) struct Keeper {
     pub(super) spares: Spares,
     /// [`super::view::View::growth`] at the last checkpoint.
     pub(super) grown: u64,
+    /// Bytes appended when it last looked, and since when there have been no more.
+    pub(super) quiet: (u64, MonoNs),
 }
 
 impl Keeper {
@@ -57,6 +60,7 @@ impl Keeper {
             self.write_footers();
             self.checkpoint_if_due(false);
             self.make_room();
+            self.settle();
             self.reclaim();
             self.tell_floor();
             self.keep_spares();
@@ -160,6 +164,41 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// When nothing has been appended for a while, checkpoints are written although they are not due by
+    /// size, so that all that is sealed can be sorted by topic: two, whatever else happens, until
+    /// another segment is sealed.
+    fn settle(&mut self) {
+        let (appended, now) = (self.shared.counters.appended_bytes(), clock::mono_now());
+        if self.quiet.0 != appended {
+            self.quiet = (appended, now);
+        }
+        for _ in 0..limits::CHECKPOINTS_KEPT {
+            let is_quiet = now.since(self.quiet.1) >= limits::SORT_QUIET;
+            if !is_quiet || !self.may_sort_above_floor() || self.shared.space.is_full() {
+                return;
+            }
+            match self.checkpoint() {
+                Ok(kept) => {
+                    self.checkpoints.push(kept);
+                    self.prune();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "could not write a checkpoint");
+                    // Tried again when it has been quiet for as long again.
+                    self.quiet.1 = now;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn may_sort_above_floor(&self) -> bool {
+        let policy = Policy::new(&self.shared.options);
+        let view = self.shared.view.read();
+        let mut above = view.segments.range(self.floor()..view.active.sequence);
+        above.any(|(_, info)| policy.may_sort(info))
     }
 
     /// Dead segments that a checkpoint would let go, and how many it would let be rewritten.

@@ -34,6 +34,9 @@ pub struct Options {
     /// Bytes a second that are rewritten in any case, beside as many as are appended;
     /// [`limits::REWRITE_IDLE_BYTES_PER_S`] by default. A full disk lifts the bound.
     pub rewrite_idle_bytes_per_s: u64,
+    /// Bytes a second that are sorted by topic in sealed segments where topics lie scattered;
+    /// [`limits::SORT_BYTES_PER_S`] by default, 0: never.
+    pub sort_bytes_per_s: u64,
     /// The file layer.
     pub disk: Arc<dyn Disk>,
 }
@@ -51,6 +54,7 @@ impl Options {
             queue_bytes: limits::JOURNAL_QUEUE_BYTES,
             rewrite_live_percent: limits::REWRITE_LIVE_PERCENT,
             rewrite_idle_bytes_per_s: limits::REWRITE_IDLE_BYTES_PER_S,
+            sort_bytes_per_s: limits::SORT_BYTES_PER_S,
             disk: Arc::new(RealDisk),
         }
     }

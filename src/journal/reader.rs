@@ -426,7 +426,8 @@ pub(super) fn rebuild(
     while let Some((position, header)) = bytes.next_entry(at, 1) {
         at = position + header.total();
         index.end = at;
-        index.last_group = header.group;
+        // In a segment that was sorted by topic the last entry is not the newest.
+        index.last_group = index.last_group.max(header.group);
         let At::Entry(_, body) = bytes.at(position) else {
             break;
         };

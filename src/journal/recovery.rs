@@ -282,6 +282,9 @@ fn take_rewritten(
             let end = length.map_err(io_error("open", path))?;
             replay.take_file(sequence, generation, end);
         }
+        if header.is_some_and(|header| header.rewritten) {
+            replay.note_rewritten(sequence);
+        }
     }
     Ok(())
 }

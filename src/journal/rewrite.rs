@@ -1,5 +1,5 @@
 //! Which segment to rewrite next, and how fast: a segment of which little is still needed is written
-//! anew with that alone. Pure.
+//! anew with that alone; one in which topics lie scattered is written anew sorted by topic. Pure.
 //!
 //! Rewriting gives back at least as many bytes as it writes while at most half of a segment is
 //! needed. So a journal in which every byte appended allows one byte to be rewritten never falls
@@ -8,11 +8,23 @@
 
 use std::time::Duration;
 
+use hashbrown::HashMap;
+
+use super::index::IndexEntry;
 use super::layout::FIRST_ENTRY;
 use super::options::Options;
 use super::segments::SegmentInfo;
 use crate::limits;
-use crate::types::MonoNs;
+use crate::types::{MonoNs, TopicId};
+
+/// Why a segment is rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Little of it is still needed.
+    Reclaim,
+    /// Its topics may lie scattered, so that a read of one is a read of the disk for each batch.
+    Sort,
+}
 
 /// When a segment is worth rewriting.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +33,8 @@ pub(super) struct Policy {
     live_percent: u64,
     /// At least this much comes back.
     gain_bytes: u64,
+    /// Whether segments are sorted.
+    sorts: bool,
 }
 
 impl Policy {
@@ -28,6 +42,7 @@ impl Policy {
         Policy {
             live_percent: u64::from(options.rewrite_live_percent.min(99)),
             gain_bytes: limits::REWRITE_GAIN_BYTES.min(options.segment_bytes / 16),
+            sorts: options.sort_bytes_per_s > 0,
         }
     }
 
@@ -45,17 +60,52 @@ impl Policy {
     }
 
     /// The segment that gives back most for what it costs, the oldest of several.
-    pub(super) fn pick<'a>(
+    pub(super) fn pick(
         &self,
-        segments: impl Iterator<Item = (&'a u64, &'a SegmentInfo)>,
+        segments: impl Iterator<Item = (u64, SegmentInfo)>,
     ) -> Option<(u64, SegmentInfo)> {
         let taken = segments.filter(|(_, info)| self.takes(info));
-        let best = taken.min_by_key(|(sequence, info)| {
+        taken.min_by_key(|(sequence, info)| {
             let parts = u128::from(info.live_bytes) * 1_000 / u128::from(info.end.max(1));
-            (parts, **sequence)
-        });
-        best.map(|(sequence, info)| (*sequence, *info))
+            (parts, *sequence)
+        })
     }
+
+    /// Whether topics may lie scattered in a segment. Once it has been written anew they do not.
+    pub(super) fn may_sort(&self, info: &SegmentInfo) -> bool {
+        self.sorts
+            && !info.rewritten
+            && !info.quarantined
+            && info.live >= limits::SORT_TOPICS
+            && info.live_bytes >= self.gain_bytes
+    }
+
+    /// The oldest segment that may want sorting.
+    pub(super) fn pick_to_sort(
+        &self,
+        mut segments: impl Iterator<Item = (u64, SegmentInfo)>,
+    ) -> Option<(u64, SegmentInfo)> {
+        segments.find(|(_, info)| self.may_sort(info))
+    }
+}
+
+/// Whether sorting makes a topic's reads so much longer that it is worth writing it all again. Takes the
+/// batches in the order of the file.
+pub(super) fn is_scattered(batches: impl Iterator<Item = (TopicId, IndexEntry)>) -> bool {
+    let mut ends: HashMap<TopicId, u64> = HashMap::new();
+    let (mut bytes, mut reads) = (0, 0);
+    for (topic, entry) in batches {
+        let end = entry.position() + entry.bytes();
+        let before = ends.insert(topic, end);
+        let goes_on = |before: u64| entry.position() <= before + limits::SORT_GAP_BYTES;
+        if !before.is_some_and(goes_on) {
+            reads += 1;
+        }
+        bytes += entry.bytes();
+    }
+    let windows = bytes.div_ceil(limits::SORT_WINDOW_BYTES);
+    let sorted_reads = ends.len() as u64 * windows;
+    bytes < reads * limits::SORT_RUN_BYTES && reads >= sorted_reads * limits::SORT_GAIN
 }
 
 /// Keeps rewriting from getting into the way of appends: what was written must be paid for, by time
@@ -108,6 +158,7 @@ mod tests {
     const POLICY: Policy = Policy {
         live_percent: 50,
         gain_bytes: 100,
+        sorts: true,
     };
 
     fn info(entries: u64, live_bytes: u64) -> SegmentInfo {
@@ -117,13 +168,14 @@ mod tests {
             live: 1,
             live_bytes,
             quarantined: false,
+            rewritten: false,
         }
     }
 
     fn pick(segments: &[SegmentInfo]) -> Option<u64> {
         let numbers: Vec<u64> = (1..).take(segments.len()).collect();
         POLICY
-            .pick(numbers.iter().zip(segments))
+            .pick(numbers.into_iter().zip(segments.iter().copied()))
             .map(|(sequence, _)| sequence)
     }
 
@@ -154,6 +206,58 @@ mod tests {
             ..POLICY
         };
         assert!(!never.is_worth(FIRST_ENTRY + 1_000, 1));
+    }
+
+    #[test]
+    fn the_oldest_with_many_topics_is_sorted_once() {
+        let many = SegmentInfo {
+            live: limits::SORT_TOPICS,
+            ..info(1_000, 900)
+        };
+        let sorted = SegmentInfo {
+            rewritten: true,
+            ..many
+        };
+        let damaged = SegmentInfo {
+            quarantined: true,
+            ..many
+        };
+        let few = info(1_000, 1_000);
+        let segments = [few, sorted, damaged, many, many];
+        let numbers: Vec<u64> = (1..).take(segments.len()).collect();
+        let all = || numbers.iter().copied().zip(segments);
+        assert_eq!(POLICY.pick_to_sort(all()).map(|(n, _)| n), Some(4));
+        let never = Policy {
+            sorts: false,
+            ..POLICY
+        };
+        assert_eq!(never.pick_to_sort(all()), None);
+    }
+
+    #[test]
+    fn scattered_is_what_sorting_would_gather() {
+        // So many batches of `bytes` to `topics` in turns, `run` after one another.
+        let laid = |topics: u64, run: u64, bytes: u64, count: u64| {
+            let topic = move |at: u64| TopicId(u128::from(at / run % topics).to_le_bytes());
+            let place = move |at: u64| super::super::index::Place {
+                segment: 1,
+                position: FIRST_ENTRY + at * bytes,
+                bytes,
+            };
+            let entry = move |at: u64| IndexEntry::new(crate::types::Offset(at), place(at));
+            (0..count).map(move |at| (topic(at), entry(at)))
+        };
+        assert!(is_scattered(laid(1_000, 1, 1_024, 100_000)));
+        assert!(is_scattered(laid(20, 1, 4_096, 10_000)));
+        assert!(!is_scattered(laid(1, 1, 1_024, 10_000)), "one topic");
+        assert!(!is_scattered(laid(20, 1, 64 << 10, 1_000)), "large batches");
+        assert!(!is_scattered(laid(20, 100, 1_024, 10_000)), "runs");
+        assert!(
+            !is_scattered(laid(5_000, 1, 1_024, 10_000)),
+            "little to gather"
+        );
+        assert!(!is_scattered(laid(3, 1, 1_024, 10_000)), "near enough");
+        assert!(!is_scattered(laid(3, 1, 1_024, 0)));
     }
 
     #[test]

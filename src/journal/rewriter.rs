@@ -1,5 +1,7 @@
 //! The rewriter thread: gives back the space of segments of which little is still needed, by writing
-//! what is needed into a new file that takes the old one's name.
+//! what is needed into a new file that takes the old one's name; and sorts what is needed by topic on the
+//! way, which alone is worth it where topics lie scattered: the log has batches in the order in which they
+//! came, and to read one topic of a thousand that write in turns is a read of the disk for each batch.
 //!
 //! Only segments below the floor of the checkpoints are taken: those are never replayed, so that
 //! their other entries are not needed, nor the chain of their groups. At every instant the name
@@ -16,6 +18,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Shared;
 use super::disk::{self, DiskFile};
 use super::footer::{self, Footer};
@@ -23,7 +27,7 @@ use super::index::{IndexEntry, Place, SegmentIndex};
 use super::layout::{EntryHeader, SegmentHeader};
 use super::names;
 use super::reader::{fetch, rebuild, sound_entry};
-use super::rewrite::{Pace, Policy};
+use super::rewrite::{Pace, Policy, Why, is_scattered};
 use super::segments::{SegmentInfo, Span};
 use crate::clock;
 use crate::limits;
@@ -41,9 +45,9 @@ pub(super) enum Wake {
 /// What came of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
-    /// It is smaller now.
+    /// It is smaller now, or sorted.
     Rewritten,
-    /// It was recycled in the meantime, or more of it is needed than it seemed.
+    /// It was recycled in the meantime, or is not worth it, seen from nearby.
     LeftAlone,
     /// It holds damage, and stays as it is.
     Damaged,
@@ -60,14 +64,16 @@ pub(super) struct Rewriter {
 impl Rewriter {
     /// The thread.
     pub(super) fn run(self) {
-        let mut pace = Pace::new(
-            self.shared.options.rewrite_idle_bytes_per_s,
-            clock::mono_now(),
-        );
-        // What could not be read or replaced is not tried again before the next start.
-        let mut failed = BTreeSet::new();
+        let (options, now) = (&self.shared.options, clock::mono_now());
+        let mut work = Work {
+            policy: Policy::new(options),
+            reclaiming: Pace::new(options.rewrite_idle_bytes_per_s, now),
+            sorting: Pace::new(options.sort_bytes_per_s, now),
+            failed: BTreeSet::new(),
+            in_order: BTreeSet::new(),
+        };
         loop {
-            if !self.rewrite_all(&mut pace, &mut failed) {
+            if !self.rewrite_all(&mut work) {
                 return;
             }
             match self.inbox.recv_timeout(limits::JOURNAL_TICK) {
@@ -78,14 +84,24 @@ impl Rewriter {
     }
 
     /// Rewrites all that is worth it; `false`: the journal is closed.
-    fn rewrite_all(&self, pace: &mut Pace, failed: &mut BTreeSet<u64>) -> bool {
-        let policy = Policy::new(&self.shared.options);
-        while let Some((sequence, info)) = pick(&self.shared, &policy, failed) {
-            let came = rewrite(&self.shared, &policy, sequence, info, &mut |bytes| {
-                self.pay(pace, bytes)
-            });
-            match came {
+    fn rewrite_all(&self, work: &mut Work) -> bool {
+        while let Some((why, sequence, info)) = work.pick(&self.shared) {
+            let Work {
+                policy,
+                reclaiming,
+                sorting,
+                ..
+            } = work;
+            let mut pay = |bytes| match why {
+                Why::Reclaim => {
+                    self.pay(reclaiming, bytes, || self.shared.counters.appended_bytes())
+                }
+                // However much is appended, no more is sorted for it.
+                Why::Sort => self.pay(sorting, bytes, || 0),
+            };
+            match rewrite(&self.shared, policy, why, sequence, info, &mut pay) {
                 Ok(Came::Stopped) => return false,
+                Ok(Came::LeftAlone) if why == Why::Sort => drop(work.in_order.insert(sequence)),
                 Ok(_) => {}
                 Err(error) if disk::is_full(&error) => {
                     tracing::debug!(sequence, "no room to rewrite a segment");
@@ -93,7 +109,7 @@ impl Rewriter {
                 }
                 Err(error) => {
                     tracing::warn!(sequence, %error, "could not rewrite a segment");
-                    failed.insert(sequence);
+                    work.failed.insert(sequence);
                 }
             }
         }
@@ -102,10 +118,10 @@ impl Rewriter {
 
     /// Waits until bytes that were written are paid for; `false`: the journal is closed. On a full
     /// disk appends are refused anyway, and nothing is waited for.
-    fn pay(&self, pace: &mut Pace, bytes: u64) -> bool {
+    fn pay(&self, pace: &mut Pace, bytes: u64, appended: impl Fn() -> u64) -> bool {
         pace.spend(bytes);
         loop {
-            pace.earn(clock::mono_now(), self.shared.counters.appended_bytes());
+            pace.earn(clock::mono_now(), appended());
             let wait = match pace.wait() {
                 Some(wait) if !self.shared.space.is_full() => wait.min(limits::REWRITE_LOOK),
                 _ => Duration::ZERO,
@@ -120,18 +136,47 @@ impl Rewriter {
     }
 }
 
-/// The next segment, below the floor and with its index in a footer.
+/// What is done in which order, and how fast.
+struct Work {
+    policy: Policy,
+    reclaiming: Pace,
+    sorting: Pace,
+    /// What could not be read or replaced is not tried again before the next start.
+    failed: BTreeSet<u64>,
+    /// Segments that turned out to need no sorting.
+    in_order: BTreeSet<u64>,
+}
+
+impl Work {
+    /// The next segment, those first that give space back.
+    fn pick(&self, shared: &Shared) -> Option<(Why, u64, SegmentInfo)> {
+        let passed =
+            |sequence: &u64| self.failed.contains(sequence) || self.in_order.contains(sequence);
+        let reclaimed = pick(shared, |below| {
+            self.policy
+                .pick(below.filter(|(sequence, _)| !self.failed.contains(sequence)))
+        });
+        let reclaimed = reclaimed.map(|(sequence, info)| (Why::Reclaim, sequence, info));
+        reclaimed.or_else(|| {
+            let sorted = pick(shared, |below| {
+                self.policy
+                    .pick_to_sort(below.filter(|(sequence, _)| !passed(sequence)))
+            });
+            sorted.map(|(sequence, info)| (Why::Sort, sequence, info))
+        })
+    }
+}
+
+/// Picks among the segments below the floor that have their index in a footer.
 pub(super) fn pick(
     shared: &Shared,
-    policy: &Policy,
-    failed: &BTreeSet<u64>,
+    choose: impl FnOnce(&mut dyn Iterator<Item = (u64, SegmentInfo)>) -> Option<(u64, SegmentInfo)>,
 ) -> Option<(u64, SegmentInfo)> {
     let floor = shared.floor.load(Ordering::Acquire);
     let view = shared.view.read();
     let below = view.segments.range(..floor);
-    policy.pick(below.filter(|(sequence, _)| {
-        !view.sealed.contains_key(*sequence) && !failed.contains(*sequence)
-    }))
+    let ready = below.filter(|(sequence, _)| !view.sealed.contains_key(*sequence));
+    choose(&mut ready.map(|(sequence, info)| (*sequence, *info)))
 }
 
 /// A batch that is still needed, and the offset at which it must end.
@@ -146,6 +191,7 @@ struct Needed {
 pub(super) fn rewrite(
     shared: &Shared,
     policy: &Policy,
+    why: Why,
     sequence: u64,
     info: SegmentInfo,
     pay: &mut dyn FnMut(u64) -> bool,
@@ -161,7 +207,11 @@ pub(super) fn rewrite(
         return Ok(quarantine(shared, sequence, &info));
     };
     let live_bytes = needed.iter().map(|needed| needed.entry.bytes()).sum();
-    if !policy.is_worth(info.end, live_bytes) {
+    let is_worth = match why {
+        Why::Reclaim => policy.is_worth(info.end, live_bytes),
+        Why::Sort => is_scattered(needed.iter().map(|needed| (needed.topic, needed.entry))),
+    };
+    if !is_worth {
         if let Some(known) = shared.view.write().segments.get_mut(&sequence) {
             known.live_bytes = live_bytes;
         }
@@ -276,16 +326,17 @@ fn write_anew(
     let mut copy = Copy::begin(shared, sequence, live_bytes)?;
     let mut rest = needed;
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(piece(rest));
+        let (window, after) = rest.split_at(stretch(rest, limits::SORT_WINDOW_BYTES));
         rest = after;
-        let entries: Vec<IndexEntry> = piece.iter().map(|needed| needed.entry).collect();
-        for (needed, bytes) in piece.iter().zip(fetch(old, &entries)?) {
-            let sound = sound_entry(&bytes, &needed.entry, info.generation, &needed.topic);
-            // One that ends early is followed by a hole: damage that was taken out of the index.
-            let Some((header, body, _)) = sound.filter(|(.., end)| *end == needed.end) else {
-                return Ok(Wrote::Not(quarantine(shared, sequence, info)));
-            };
+        let Some(mut kept) = read_window(old, info.generation, window)? else {
+            return Ok(Wrote::Not(quarantine(shared, sequence, info)));
+        };
+        kept.sort_unstable_by_key(|(needed, ..)| (needed.topic, needed.entry.position8));
+        for (needed, header, body) in kept {
             copy.add(header, needed, &body);
+            if copy.buffer.len() as u64 >= limits::REWRITE_PIECE_BYTES && !pay(copy.flush()?) {
+                return Ok(Wrote::Not(Came::Stopped));
+            }
         }
         if !pay(copy.flush()?) {
             return Ok(Wrote::Not(Came::Stopped));
@@ -300,13 +351,40 @@ fn write_anew(
     }))
 }
 
-/// How many entries to copy at once: some [`limits::REWRITE_PIECE_BYTES`], at least one.
-fn piece(entries: &[Needed]) -> usize {
-    let mut bytes = 0;
+/// A batch as it is copied.
+type Kept<'a> = (&'a Needed, EntryHeader, Bytes);
+
+/// Reads batches in the order of the file. `None`: one of them does not read.
+fn read_window<'a>(
+    old: &dyn DiskFile,
+    generation: u64,
+    window: &'a [Needed],
+) -> io::Result<Option<Vec<Kept<'a>>>> {
+    let mut kept = Vec::with_capacity(window.len());
+    let mut rest = window;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(stretch(rest, limits::REWRITE_PIECE_BYTES));
+        rest = after;
+        let entries: Vec<IndexEntry> = piece.iter().map(|needed| needed.entry).collect();
+        for (needed, bytes) in piece.iter().zip(fetch(old, &entries)?) {
+            let sound = sound_entry(&bytes, &needed.entry, generation, &needed.topic);
+            // One that ends early is followed by a hole: damage that was taken out of the index.
+            let Some((header, body, _)) = sound.filter(|(.., end)| *end == needed.end) else {
+                return Ok(None);
+            };
+            kept.push((needed, header, body));
+        }
+    }
+    Ok(Some(kept))
+}
+
+/// How many entries come to some `bytes`, at least one.
+fn stretch(entries: &[Needed], bytes: u64) -> usize {
+    let mut taken = 0;
     let fits = entries.iter().take_while(|needed| {
-        let before = bytes;
-        bytes += needed.entry.bytes();
-        before == 0 || bytes <= limits::REWRITE_PIECE_BYTES
+        let before = taken;
+        taken += needed.entry.bytes();
+        before == 0 || taken <= bytes
     });
     fits.count()
 }
@@ -364,6 +442,9 @@ impl Copy {
     /// Writes and syncs what was added. Each piece is synced, so that the writer's own sync never
     /// has to wait for many of them.
     fn flush(&mut self) -> io::Result<u64> {
+        if self.buffer.is_empty() {
+            return Ok(0);
+        }
         self.to.write_at(&self.buffer, self.written)?;
         self.to.sync()?;
         let bytes = self.buffer.len() as u64;
@@ -426,7 +507,7 @@ fn put_in_place(
         from_bytes = old.end,
         to_bytes = index.end,
         given_back_bytes = given_back,
-        "a segment of which little was kept has been rewritten"
+        "a segment has been rewritten, sorted by topic"
     );
     Ok(Came::Rewritten)
 }
@@ -450,6 +531,7 @@ fn tell_readers(
     let since = old.live_bytes.saturating_sub(known.live_bytes);
     known.generation = index.generation;
     known.end = index.end;
+    known.rewritten = true;
     known.live_bytes = (index.end - super::layout::FIRST_ENTRY).saturating_sub(since);
     view.sealed.insert(sequence, index.clone());
     true
@@ -462,6 +544,7 @@ fn take_back(shared: &Shared, sequence: u64, old: &SegmentInfo) {
     if let Some(known) = view.segments.get_mut(&sequence) {
         known.generation = old.generation;
         known.end = old.end;
+        known.rewritten = old.rewritten;
     }
     drop(view);
     shared.reader.not_replaced();

@@ -49,6 +49,8 @@ pub(super) struct SegmentInfo {
     pub(super) live_bytes: u64,
     /// Holds damage: never reused, never rewritten.
     pub(super) quarantined: bool,
+    /// Holds only what was kept when it was written anew, sorted by topic.
+    pub(super) rewritten: bool,
 }
 
 /// All segments by number.
@@ -78,6 +80,7 @@ impl Segments {
             live: 0,
             live_bytes: 0,
             quarantined: false,
+            rewritten: false,
         };
         self.0.insert(sequence, info);
     }

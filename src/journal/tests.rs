@@ -12,6 +12,7 @@ mod format;
 mod life;
 mod random;
 mod rewriting;
+mod sorting;
 
 #[test]
 fn what_is_appended_is_read_also_after_a_restart() {

@@ -14,6 +14,7 @@ impl Replay<'_> {
                 live: 0,
                 live_bytes: 0,
                 quarantined: segment.quarantined,
+                rewritten: false,
             };
             self.view.segments.insert(segment.sequence, info);
         }
@@ -55,6 +56,13 @@ impl Replay<'_> {
     pub(in crate::journal) fn take_file(&mut self, sequence: u64, generation: u64, end: u64) {
         if let Some(info) = self.view.segments.get_mut(&sequence) {
             (info.generation, info.end) = (generation, end);
+        }
+    }
+
+    /// A listed segment's file says that it was written anew.
+    pub(in crate::journal) fn note_rewritten(&mut self, sequence: u64) {
+        if let Some(info) = self.view.segments.get_mut(&sequence) {
+            info.rewritten = true;
         }
     }
 

@@ -1,16 +1,16 @@
 //! Segments of which little is kept, written anew.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use super::*;
-use crate::journal::rewrite::Policy;
+use crate::journal::rewrite::{Policy, Why};
 use crate::journal::rewriter::{self, Came};
 
 /// Options under which nothing is rewritten but by [`rewrite_now`]: a journal has one rewriter.
 pub(super) fn by_hand(disk: &FaultyDisk) -> Options {
     Options {
         rewrite_live_percent: 0,
+        sort_bytes_per_s: 0,
         ..options(disk)
     }
 }
@@ -23,8 +23,8 @@ pub(super) fn try_rewriting(journal: &Journal) -> io::Result<Vec<Came>> {
         ..shared.options.clone()
     });
     let mut all = Vec::new();
-    while let Some((sequence, info)) = rewriter::pick(shared, &policy, &BTreeSet::new()) {
-        let came = rewriter::rewrite(shared, &policy, sequence, info, &mut |_| true)?;
+    while let Some((sequence, info)) = rewriter::pick(shared, |below| policy.pick(below)) {
+        let came = rewriter::rewrite(shared, &policy, Why::Reclaim, sequence, info, &mut |_| true)?;
         all.push(came);
     }
     Ok(all)
