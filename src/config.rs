@@ -100,6 +100,8 @@ pub struct PeerNode {
     /// How fast copies of its topics are brought up to date while they are not in sync, 10^6 bytes a
     /// second.
     pub repair_mb_per_s: u64,
+    /// How fast stored messages are sorted by topic where topics lie scattered, 10^6 bytes a second; 0: never.
+    pub sort_mb_per_s: u64,
     /// Size of a journal segment.
     pub segment_bytes: u64,
     /// Memory for the newest messages.

@@ -20,7 +20,7 @@
 //! | `queue`, `usual`, `writer`, `group`, `blocks`, `written`, `space` | the write path: bounded queue, group commit in whole blocks, space made ready ahead |
 //! | `view`, `tail`, `index`, `reader` | the read path: what is committed, tail cache, reads from disk |
 //! | `keeper`, `spare` | footers, checkpoints, recycling, behind everybody's back |
-//! | `segments`, `rewrite`, `rewriter` | what of a segment is needed; rewriting those of which little is |
+//! | `segments`, `rewrite`, `rewriter`, `sorted` | what of a segment is needed; rewriting those of which little is, and sorting by topic |
 //! | `recovery`, `replay`, `later`, `continuity`, `scan` | opening a folder |
 //! | [`lock`] | one process at a time |
 
@@ -56,6 +56,7 @@ mod rewriter;
 mod scan;
 mod segments;
 mod slice;
+mod sorted;
 mod space;
 mod spare;
 mod stats;
@@ -84,6 +85,8 @@ pub use fuzz::fuzz_recover;
 pub use options::{Committed, Hooks, OnCommit, OnFatal, OnWritten, Options};
 pub use report::{DamageReport, RecoveryReport};
 pub use slice::{CachedRead, Slice, TopicCopy, TopicStat};
+#[doc(hidden)]
+pub use sorted::sorted_segments;
 pub use stats::JournalStats;
 pub use table::{HostedTopic, KeptTopic, Position, PositionKey};
 pub use written::{WrittenBatch, WrittenGroup};

@@ -1,10 +1,10 @@
 //! A deployment for measuring: an index and peers as processes of their own, in a temporary folder
 //! on free ports, all gone at the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::Value;
 
 use super::error::BenchError;
 use super::process::Process;
@@ -41,16 +41,14 @@ struct Host {
 }
 
 impl Fleet {
-    /// Starts an index and so many peers, with segments of `segment_bytes`, below `parent`.
+    /// Starts an index and so many peers, with `node` in their config, below `parent`.
     pub async fn start(
         parent: Option<&Path>,
         peers: usize,
-        segment_bytes: u64,
+        node: &Value,
     ) -> Result<Fleet, BenchError> {
         let scratch = scratch(parent)?;
-        let node = json!({ "segment_bytes": segment_bytes });
-        let configured = scratch.configure(&node);
-        configured.map_err(BenchError::io("configuring a temporary deployment"))?;
+        configure(&scratch, node)?;
         let index = Process::start(&scratch, "index", &["index"])?;
         let address = format!("127.0.0.1:{}", scratch.port);
         let mut fleet = Fleet {
@@ -99,6 +97,13 @@ impl Fleet {
     /// The names of our hosting peers.
     pub fn hosts(&self) -> Vec<PeerName> {
         self.hosts.iter().map(|host| host.name.clone()).collect()
+    }
+
+    /// Where the first of our peers keeps its journal.
+    pub fn host_folder(&self) -> PathBuf {
+        let name = self.hosts.first().map_or("", |host| host.name.as_str());
+        let peers = self.scratch.path().join("data/peers");
+        peers.join(name).join("journal")
     }
 
     /// The process of the index, if it is ours.
@@ -157,6 +162,11 @@ impl Fleet {
             self.start_host(host.name, before)?;
         }
         self.wait_for_hosts().await
+    }
+
+    /// Changes the config of our peers; [`Fleet::restart_hosts`] makes it hold.
+    pub fn configure_hosts(&self, node: &Value) -> Result<(), BenchError> {
+        configure(&self.scratch, node)
     }
 
     fn start_host(&mut self, name: PeerName, before: Incarnation) -> Result<(), BenchError> {
@@ -236,6 +246,11 @@ impl Host {
         let mut known = known.iter();
         known.any(|peer| peer.name == self.name && peer.live && peer.incarnation > self.before)
     }
+}
+
+fn configure(scratch: &Scratch, node: &Value) -> Result<(), BenchError> {
+    let configured = scratch.configure(node);
+    configured.map_err(BenchError::io("configuring a temporary deployment"))
 }
 
 fn scratch(parent: Option<&Path>) -> Result<Scratch, BenchError> {

@@ -1,7 +1,7 @@
 //! One invocation: the jobs in order, what they found, and a deployment that they share.
 
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::error::BenchError;
 use super::fleet::Fleet;
@@ -65,6 +65,12 @@ impl<'a> Bench<'a> {
 
     /// A deployment of our own with so many hosts, or the running one.
     pub async fn fleet(&self, hosts: usize, segment_bytes: u64) -> Result<Fleet, BenchError> {
+        self.fleet_with(hosts, json!({ "segment_bytes": segment_bytes }))
+            .await
+    }
+
+    /// As [`Bench::fleet`], with what else the config of our own peers is to say.
+    pub async fn fleet_with(&self, hosts: usize, node: Value) -> Result<Fleet, BenchError> {
         let folder = self.options.folder.as_deref();
         match &self.options.running {
             Some(address) => {
@@ -74,7 +80,7 @@ impl<'a> Bench<'a> {
             }
             None => {
                 self.doing(&format!("starting an index and {hosts} peers"));
-                Fleet::start(folder, hosts, segment_bytes).await
+                Fleet::start(folder, hosts, &node).await
             }
         }
     }

@@ -48,6 +48,7 @@ impl Hosting {
         let mut journal = journal::Options::new(dir);
         journal.segment_bytes = config.peer_node.segment_bytes;
         journal.checkpoint_bytes = journal.segment_bytes;
+        journal.sort_bytes_per_s = config.peer_node.sort_mb_per_s.saturating_mul(MB);
         journal.tail_cache_bytes =
             usize::try_from(config.peer_node.tail_cache_bytes).unwrap_or(usize::MAX);
         Ok(Hosting {

@@ -126,6 +126,13 @@ pub const KEYS: &[Key] = &[
                 what the topics take in, or they never get there",
     },
     Key {
+        path: "peer_node.sort_mb_per_s",
+        expects: "a whole number of 10^6 bytes",
+        default: "16",
+        about: "how fast this peer sorts stored messages by topic where many topics were written in turns, \
+                so that one is read as fast as if it were alone; 0: never",
+    },
+    Key {
         path: "peer_node.segment_bytes",
         expects: "a whole number of bytes from 1048576 to 4294967296",
         default: "134217728",

@@ -47,6 +47,7 @@ pub(super) fn defaults() -> Config {
             min_in_sync: TopicSettings::default().min_in_sync,
             replica: true,
             repair_mb_per_s: limits::REPAIR_BYTES_PER_S / 1_000_000,
+            sort_mb_per_s: limits::SORT_BYTES_PER_S / 1_000_000,
             segment_bytes: 128 << 20,
             tail_cache_bytes: 64 << 20,
         },
@@ -242,6 +243,11 @@ impl Values<'_> {
             "peer_node.repair_mb_per_s",
             1..=u64::MAX,
             &mut node.repair_mb_per_s,
+        )?;
+        self.number(
+            "peer_node.sort_mb_per_s",
+            0..=u64::MAX,
+            &mut node.sort_mb_per_s,
         )?;
         let sizes = limits::SEGMENT_BYTES_RANGE;
         self.number("peer_node.segment_bytes", sizes, &mut node.segment_bytes)?;

@@ -77,6 +77,7 @@ impl Config {
             "peer_node.min_in_sync" => Some(node.min_in_sync.into()),
             "peer_node.replica" => Some(node.replica.into()),
             "peer_node.repair_mb_per_s" => Some(node.repair_mb_per_s.into()),
+            "peer_node.sort_mb_per_s" => Some(node.sort_mb_per_s.into()),
             "peer_node.segment_bytes" => Some(node.segment_bytes.into()),
             "peer_node.tail_cache_bytes" => Some(node.tail_cache_bytes.into()),
             "log.level" => Some(

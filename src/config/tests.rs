@@ -21,7 +21,7 @@ fn sample(path: &str) -> Value {
         "replicas" => json!(3),
         "min_in_sync" => json!(2),
         "replica" => json!(false),
-        "repair_after_s" | "repair_mb_per_s" => json!(20),
+        "repair_after_s" | "repair_mb_per_s" | "sort_mb_per_s" => json!(20),
         "segment_bytes" | "tail_cache_bytes" => json!(1 << 20),
         "level" => json!("debug"),
         "format" => json!("json"),

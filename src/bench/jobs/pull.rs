@@ -1,5 +1,7 @@
 //! Reading what is stored: in batches, single messages, one topic out of many; warm and cold.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::bench::disk::forget_pages;
@@ -12,12 +14,19 @@ use crate::bench::side::{Baseline, Side, Trial};
 use crate::bench::topics;
 use crate::bench::work::{RawShape, Topics, Work};
 use crate::client::{Message, PublisherOptions};
+use crate::clock;
+use crate::journal;
 use crate::limits;
 
 /// Topics that are interleaved.
 const INTERLEAVED: u64 = 1_000;
 /// Messages stored between two looks at how far it is.
 const PER_LOOK: u64 = 4_096;
+/// How fast the host sorts while it is waited for: as fast as it can.
+const SORT_MB_PER_S: u64 = 1_000;
+/// How long that may take, and how often it is looked at.
+const SORTED_WITHIN: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of a raw bulk transfer.
 const BULK_BYTES: usize = 64 << 20;
 
@@ -30,6 +39,19 @@ pub(super) enum Layout {
     Single,
     /// A batch each, and between two of one topic one of each other topic.
     Interleaved,
+    /// The same, after the host has sorted them by topic.
+    Sorted,
+}
+
+impl Layout {
+    fn name(self) -> &'static str {
+        match self {
+            Layout::Batched => "batched",
+            Layout::Single => "single",
+            Layout::Interleaved => "interleaved",
+            Layout::Sorted => "sorted",
+        }
+    }
 }
 
 /// What is stored.
@@ -46,28 +68,90 @@ pub(super) struct Kind {
 /// Measures pulls.
 pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let mut fleet = bench.fleet(1, limits::SEGMENT_BYTES).await?;
-    all(bench, &mut fleet).await
-}
-
-async fn all(bench: &mut Bench<'_>, fleet: &mut Fleet) -> Result<(), BenchError> {
-    let raw = Raw::start(fleet).await?;
+    let raw = Raw::start(&fleet).await?;
     for kind in kinds(bench) {
-        let topics = fill(bench, fleet, kind).await?;
-        if fleet.is_own() {
-            let found = measure(bench, fleet, &raw, &topics, kind, true).await?;
-            bench.found(found);
-        }
-        let found = measure(bench, fleet, &raw, &topics, kind, false).await?;
-        bench.found(found);
+        stored(bench, &mut fleet, &raw, kind).await?;
+    }
+    if !fleet.is_own() {
+        // When it sorts is its own affair.
+        stored(bench, &mut fleet, &raw, interleaved(bench)).await?;
+        raw.end().await;
+        return Ok(());
     }
     raw.end().await;
+    drop(fleet);
+    before_and_after_sorting(bench).await
+}
+
+/// Topics that were written in turns: as they were written, and as the host has sorted them.
+async fn before_and_after_sorting(bench: &mut Bench<'_>) -> Result<(), BenchError> {
+    let segment_bytes = bench.options.pick(limits::SEGMENT_BYTES, 1 << 20);
+    let sorting = |mb_per_s: u64| {
+        json!({
+            "segment_bytes": segment_bytes,
+            "sort_mb_per_s": mb_per_s,
+        })
+    };
+    let mut fleet = bench.fleet_with(1, sorting(0)).await?;
+    let raw = Raw::start(&fleet).await?;
+    let kind = interleaved(bench);
+    let topics = stored(bench, &mut fleet, &raw, kind).await?;
+    fleet.configure_hosts(&sorting(SORT_MB_PER_S))?;
+    fleet.restart_hosts().await?;
+    wait_until_sorted(bench, &fleet).await?;
+    let kind = Kind {
+        layout: Layout::Sorted,
+        ..kind
+    };
+    let found = measure(bench, &mut fleet, &raw, &topics, kind, true).await?;
+    bench.found(found);
+    raw.end().await;
     Ok(())
+}
+
+async fn wait_until_sorted(bench: &Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
+    let began = clock::mono_now();
+    let doing = "looking which segments are sorted";
+    loop {
+        let folder = fleet.host_folder();
+        let (sorted, all) = journal::sorted_segments(&folder).map_err(BenchError::io(doing))?;
+        bench.doing(&format!(
+            "the host sorts by topic: {sorted} of {all} segments"
+        ));
+        // The one being written and the next one are not.
+        if sorted > 0 && all <= sorted + 2 {
+            return Ok(());
+        }
+        if clock::mono_now().since(began) > SORTED_WITHIN {
+            return Err(BenchError::Usage(format!(
+                "the host has sorted only {sorted} of {all} segments within {} s",
+                SORTED_WITHIN.as_secs()
+            )));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Stores messages and reads them, warm and, where the host is ours, cold.
+async fn stored(
+    bench: &mut Bench<'_>,
+    fleet: &mut Fleet,
+    raw: &Raw,
+    kind: Kind,
+) -> Result<Topics, BenchError> {
+    let topics = fill(bench, fleet, kind).await?;
+    if fleet.is_own() {
+        let found = measure(bench, fleet, raw, &topics, kind, true).await?;
+        bench.found(found);
+    }
+    let found = measure(bench, fleet, raw, &topics, kind, false).await?;
+    bench.found(found);
+    Ok(topics)
 }
 
 fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
     let options = bench.options;
     let volume = options.pick(256u64 << 20, 4 << 20);
-    let interleaved = options.pick(1u64 << 30, 4 << 20);
     let sizes = options.list(&options.sizes, &[100, 1 << 10, 16 << 10], &[1 << 10]);
     let kind = |layout, size: usize, volume: u64| Kind {
         layout,
@@ -80,13 +164,18 @@ fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
         .map(|&size| kind(Layout::Batched, size, volume))
         .collect();
     kinds.push(kind(Layout::Single, 1 << 10, volume / 2));
-    let topics = options.pick(INTERLEAVED, 20);
-    kinds.push(Kind {
-        topics,
-        messages: (interleaved / 1024 / topics).max(1),
-        ..kind(Layout::Interleaved, 1 << 10, 1)
-    });
     kinds
+}
+
+fn interleaved(bench: &Bench<'_>) -> Kind {
+    let topics = bench.options.pick(INTERLEAVED, 20);
+    let bytes = bench.options.pick(1u64 << 30, 4 << 20);
+    Kind {
+        layout: Layout::Interleaved,
+        size: 1 << 10,
+        messages: (bytes / 1024 / topics).max(1),
+        topics,
+    }
 }
 
 /// Stores the messages.
@@ -154,14 +243,7 @@ async fn measure(
         job: "pull",
         params: params([
             ("size", json!(kind.size)),
-            (
-                "layout",
-                json!(match kind.layout {
-                    Layout::Batched => "batched",
-                    Layout::Single => "single",
-                    Layout::Interleaved => "interleaved",
-                }),
-            ),
+            ("layout", json!(kind.layout.name())),
             ("topics", json!(kind.topics)),
             ("cache", json!(if cold { "cold" } else { "warm" })),
         ]),

@@ -156,9 +156,13 @@ fn reading() -> Vec<Measurement> {
             ("batched", "warm", 0.88),
             ("batched", "cold", 0.81),
             ("single", "warm", 0.62),
-            ("interleaved", "cold", 0.29),
+            ("interleaved", "cold", 0.12),
+            ("sorted", "cold", 0.45),
         ] {
-            let topics = if layout == "interleaved" { 1_000 } else { 1 };
+            let topics = match layout {
+                "interleaved" | "sorted" => 1_000,
+                _ => 1,
+            };
             let params = json!({"size": size, "layout": layout, "cache": cache, "topics": topics});
             let ops = fastest * share / 0.88 * 1e6 / f64::from(size);
             all.push(beside(timed("pull", params, ops, 900.0), share, None, is));

@@ -105,7 +105,7 @@ pub(super) fn pull_interleaved(all: &[Measurement], bound: Bound) -> Found {
     let is_kib = |found: &Measurement| is_size(found, 1024.0);
     let batched = with(&stored(all, "batched", "warm"), is_kib);
     let batched = batched.first()?.figures.mb_per_s;
-    let few = with(&stored(all, "interleaved", "cold"), is_kib);
+    let few = with(&stored(all, "sorted", "cold"), is_kib);
     worst(bound, &few, |found| Some(found.figures.mb_per_s / batched))
 }
 

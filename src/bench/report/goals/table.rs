@@ -100,7 +100,7 @@ pub(super) const GOALS: [Goal; 26] = [
     ),
     goal(
         "pull",
-        "one of 1,000 interleaved topics, 1 KiB, cold: at least 0.3 of stored in batches",
+        "one of 1,000 interleaved topics, 1 KiB, cold, once sorted: at least 0.3 of stored in batches",
         AtLeast(0.3),
         ratio,
         checks::pull_interleaved,

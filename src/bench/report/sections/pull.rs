@@ -7,7 +7,11 @@ use super::{Shown, bar, mb_per_second, of_baseline};
 use crate::bench::Measurement;
 
 pub(super) fn show(few: &Few) -> Shown {
-    let findings = [batched(few), interleaved(few)];
+    let findings = [
+        batched(few),
+        interleaved(few, "interleaved", "as they were written"),
+        interleaved(few, "sorted", "once the host has sorted them by topic"),
+    ];
     (findings.into_iter().flatten().collect(), vec![volume(few)])
 }
 
@@ -35,9 +39,9 @@ fn batched(few: &[&Measurement]) -> Option<String> {
     ))
 }
 
-fn interleaved(few: &[&Measurement]) -> Option<String> {
+fn interleaved(few: &[&Measurement], layout: &str, when: &str) -> Option<String> {
     let cold = with(few, |found| {
-        word(found, "layout") == "interleaved" && word(found, "cache") == "cold"
+        word(found, "layout") == layout && word(found, "cache") == "cold"
     });
     let found = fastest(&cold)?;
     let size = number(found, "size");
@@ -53,7 +57,7 @@ fn interleaved(few: &[&Measurement]) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "One topic's messages of {} that lie among those of others are read from disk at {}{beside}.",
+        "One topic's messages of {} that were written in turns with those of others are read from disk, {when}, at {}{beside}.",
         size_of(found),
         mb_per_second(found.figures.mb_per_s),
     ))
