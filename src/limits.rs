@@ -156,8 +156,11 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of the reason in a closed connection; fits one packet beside the code.
 pub const CLOSE_REASON_BYTES: usize = 512;
 /// Bytes of a payload chunk up to which it is copied behind its header, not written on its own:
-/// copying this much costs less than a further entry in QUIC's send queue.
-pub const COPIED_PAYLOAD_BYTES: usize = 1 << 10;
+/// copying this much costs less than a further entry in QUIC's send queue, which is walked for each packet.
+pub const COPIED_PAYLOAD_BYTES: usize = 8 << 10;
+/// Room that is made for copies at once: at least so that frames which follow find some, at most what the
+/// allocator keeps at hand.
+pub const COPIED_ROOM_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=64 << 10;
 /// Chunks taken from a stream at once; a packet is one chunk, GSO sends some 40 packets.
 pub const CHUNKS_PER_READ: usize = 32;
 /// How long after its end a pass is still taken: wall clocks of hosts and index may differ, and an
@@ -268,6 +271,10 @@ pub const REWRITE_WAKES: usize = 2;
 pub const OPEN_SEGMENTS: usize = 128;
 /// Bytes of decoded footer tables kept for reading.
 pub const FOOTER_CACHE_BYTES: usize = 32 << 20;
+/// Bytes of decoded lists of entries kept for reading.
+pub const LIST_CACHE_BYTES: usize = 8 << 20;
+/// The shortest list that is kept: a shorter one is read to its end in few reads.
+pub const LIST_KEPT_BYTES: usize = 4 << 10;
 /// Bytes between two wanted entries below which one read fetches both.
 pub const READ_MERGE_BYTES: u64 = 64 << 10;
 /// Bytes of one read from a segment unless one entry alone is larger: bounds what a read allocates.

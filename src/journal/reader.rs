@@ -26,8 +26,10 @@ use crate::wire::batch;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Reader {
-    files: Mutex<Recent<OpenSegment>>,
-    footers: Mutex<Recent<Arc<Footer>>>,
+    files: Mutex<Recent<u64, OpenSegment>>,
+    footers: Mutex<Recent<u64, Arc<Footer>>>,
+    /// Long lists of entries, which take many reads to get through.
+    lists: Mutex<Recent<(u64, TopicId), List>>,
     /// A segment whose file is about to be another, which has no name yet.
     replaced: Mutex<Option<(u64, OpenSegment)>>,
 }
@@ -37,6 +39,13 @@ pub(super) struct Reader {
 struct OpenSegment {
     generation: u64,
     file: Arc<dyn DiskFile>,
+}
+
+/// A topic's entries in a segment of a generation.
+#[derive(Debug, Clone)]
+struct List {
+    generation: u64,
+    entries: Arc<[IndexEntry]>,
 }
 
 /// What one step of a read came to.
@@ -56,6 +65,7 @@ impl Reader {
         Reader {
             files: Mutex::new(Recent::new(limits::OPEN_SEGMENTS)),
             footers: Mutex::new(Recent::new(limits::FOOTER_CACHE_BYTES)),
+            lists: Mutex::new(Recent::new(limits::LIST_CACHE_BYTES)),
             replaced: Mutex::new(None),
         }
     }
@@ -132,12 +142,28 @@ impl Reader {
         segment: u64,
         generation: u64,
         topic: &TopicId,
-    ) -> io::Result<Vec<IndexEntry>> {
+    ) -> io::Result<Arc<[IndexEntry]>> {
+        let key = (segment, *topic);
+        if let Some(list) = self.lists.lock().get(key)
+            && list.generation == generation
+        {
+            return Ok(list.entries);
+        }
         for _ in 0..2 {
             if let Some(footer) = self.footer(options, segment, generation)
                 && let Ok(entries) = footer.entries(topic)
             {
-                return Ok(entries.unwrap_or_default());
+                let entries: Arc<[IndexEntry]> = entries.unwrap_or_default().into();
+                let bytes = size_of_val(&*entries);
+                if bytes >= limits::LIST_KEPT_BYTES {
+                    let entries = entries.clone();
+                    let list = List {
+                        generation,
+                        entries,
+                    };
+                    self.lists.lock().put(key, list, bytes);
+                }
+                return Ok(entries);
             }
             self.footers.lock().remove(segment);
             let file = self.file(options, segment, generation)?;
@@ -148,11 +174,11 @@ impl Reader {
             );
             if footer::write(&*options.disk, &options.dir, &index).is_err() {
                 // A full disk: this read does without.
-                let entries = index.topics.get(topic).map(|t| t.entries.clone());
-                return Ok(entries.unwrap_or_default());
+                let entries = index.topics.get(topic).map(|t| &*t.entries);
+                return Ok(entries.unwrap_or_default().into());
             }
         }
-        Ok(Vec::new())
+        Ok(Arc::default())
     }
 
     /// See [`super::Journal::read`].

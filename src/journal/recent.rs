@@ -1,4 +1,6 @@
-//! A small cache by segment number.
+//! A small cache, by segment number and the like.
+
+use std::hash::Hash;
 
 use hashbrown::HashMap;
 
@@ -10,17 +12,17 @@ struct Kept<T> {
     used: u64,
 }
 
-/// Things by segment, the least recently used of which go when there are too many.
+/// Things by key, the least recently used of which go when there are too many.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
-    kept: HashMap<u64, Kept<T>>,
+pub(super) struct Recent<K, T> {
+    kept: HashMap<K, Kept<T>>,
     bytes: usize,
     budget: usize,
     clock: u64,
 }
 
-impl<T: Clone> Recent<T> {
-    pub(super) fn new(budget: usize) -> Recent<T> {
+impl<K: Copy + Eq + Hash, T: Clone> Recent<K, T> {
+    pub(super) fn new(budget: usize) -> Self {
         Recent {
             kept: HashMap::new(),
             bytes: 0,
@@ -29,29 +31,29 @@ impl<T: Clone> Recent<T> {
         }
     }
 
-    pub(super) fn get(&mut self, segment: u64) -> Option<T> {
+    pub(super) fn get(&mut self, key: K) -> Option<T> {
         self.clock += 1;
-        let kept = self.kept.get_mut(&segment)?;
+        let kept = self.kept.get_mut(&key)?;
         kept.used = self.clock;
         Some(kept.value.clone())
     }
 
-    pub(super) fn put(&mut self, segment: u64, value: T, bytes: usize) {
-        self.remove(segment);
+    pub(super) fn put(&mut self, key: K, value: T, bytes: usize) {
+        self.remove(key);
         let used = self.clock;
         self.bytes += bytes;
-        self.kept.insert(segment, Kept { value, bytes, used });
+        self.kept.insert(key, Kept { value, bytes, used });
         while self.bytes > self.budget && self.kept.len() > 1 {
             let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used);
-            let Some(oldest) = oldest.map(|(segment, _)| *segment) else {
+            let Some(oldest) = oldest.map(|(key, _)| *key) else {
                 break;
             };
             self.remove(oldest);
         }
     }
 
-    pub(super) fn remove(&mut self, segment: u64) {
-        if let Some(kept) = self.kept.remove(&segment) {
+    pub(super) fn remove(&mut self, key: K) {
+        if let Some(kept) = self.kept.remove(&key) {
             self.bytes -= kept.bytes;
         }
     }

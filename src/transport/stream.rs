@@ -78,13 +78,15 @@ impl FrameSender {
         let payload_bytes: usize = payload.iter().map(Bytes::len).sum();
         self.buffer.reserve(FRAME_ROOM_BYTES);
         put_frame(&mut self.buffer, message, payload_bytes);
+        let mut left = payload_bytes;
         for chunk in payload {
             if chunk.len() <= limits::COPIED_PAYLOAD_BYTES {
-                self.buffer.extend_from_slice(chunk);
+                self.copy(chunk, left);
             } else {
                 self.seal_buffer();
                 self.chunks.push(chunk.clone());
             }
+            left -= chunk.len();
         }
     }
 
@@ -137,6 +139,17 @@ impl FrameSender {
     /// Changes the code of a reset by dropping.
     pub(super) fn reset_on_drop(&mut self, code: ErrorCode) {
         self.on_drop = Some(code);
+    }
+
+    /// Copies a small chunk behind what is buffered, where some `left` bytes are still to come: into pieces of
+    /// a size that the allocator keeps at hand.
+    fn copy(&mut self, chunk: &[u8], left: usize) {
+        if self.buffer.capacity() - self.buffer.len() < chunk.len() {
+            self.seal_buffer();
+            let (least, most) = limits::COPIED_ROOM_BYTES.into_inner();
+            self.buffer.reserve(left.clamp(least, most));
+        }
+        self.buffer.extend_from_slice(chunk);
     }
 
     fn seal_buffer(&mut self) {
