@@ -14,7 +14,9 @@ use crate::types::Offset;
 use crate::wire::peer::{Pull, PullStarted};
 use crate::wire::{ErrorCode, ErrorReply};
 
-/// Bytes read from the disk at a time.
+/// Bytes read from the disk at first: little enough that sending begins soon.
+const FIRST_READ_BYTES: usize = 256 << 10;
+/// Bytes read from the disk at a time, once as much has been sent.
 const READ_BYTES: usize = 1 << 20;
 
 /// How a pull ended early.
@@ -89,7 +91,7 @@ async fn start(host: &Host, caller: &Caller, request: &Pull) -> Result<Start, Er
         let topic = host.topic(request.topic)?;
         let from = read::resolve(host, caller, &topic, &request.from)?;
         let topic = wait_for_message(host, topic, from, request.wait_ms).await?;
-        match read::visible(host, topic.id, from, budget(request.max_bytes)).await {
+        match read::visible(host, topic.id, from, budget(request.max_bytes, 0)).await {
             Ok(first) => return Ok(Start { topic, from, first }),
             // Retention was faster: resolve anew, which moves up to what is kept.
             Err(error) if error.code() == ErrorCode::OffsetOutOfRange => {
@@ -102,10 +104,12 @@ async fn start(host: &Host, caller: &Caller, request: &Pull) -> Result<Start, Er
     }
 }
 
-fn budget(bytes: u64) -> usize {
-    usize::try_from(bytes)
-        .unwrap_or(usize::MAX)
-        .clamp(1, READ_BYTES)
+/// How much to read next, of the bytes that may be sent yet and after those that have been: the next read
+/// overlaps with sending, so that a reader of much gets large reads and one of little does not wait for them.
+fn budget(left: u64, sent: u64) -> usize {
+    let sent = usize::try_from(sent).unwrap_or(usize::MAX);
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    left.clamp(1, sent.clamp(FIRST_READ_BYTES, READ_BYTES))
 }
 
 /// Sends `first` and what follows it, up to the end as it was at the start and the request's
@@ -121,6 +125,7 @@ async fn send_all(
     let mut slice = first;
     let mut next = from;
     let mut bytes_left = request.max_bytes;
+    let mut bytes_sent = 0;
     let last = from.plus(request.max_messages);
     loop {
         keep_messages_below(&mut slice, last);
@@ -135,6 +140,7 @@ async fn send_all(
         let messages = read::messages_from(&slice.batches, next);
         next = next.plus(messages);
         bytes_left = bytes_left.saturating_sub(bytes);
+        bytes_sent += bytes;
         let more = bytes_left > 0 && next < end && next < last;
         if !more {
             read::send_slice(sender, 0, &slice)
@@ -145,7 +151,7 @@ async fn send_all(
         // The next read overlaps with sending.
         let (sent, read) = tokio::join!(
             read::send_slice(sender, 0, &slice),
-            read::visible(host, request.topic, next, budget(bytes_left)),
+            read::visible(host, request.topic, next, budget(bytes_left, bytes_sent)),
         );
         sent.map_err(PullError::Gone)?;
         slice = match read {
