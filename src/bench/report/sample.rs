@@ -157,7 +157,7 @@ fn reading() -> Vec<Measurement> {
             ("batched", "cold", 0.81),
             ("single", "warm", 0.62),
             ("interleaved", "cold", 0.12),
-            ("sorted", "cold", 0.45),
+            ("sorted", "cold", 0.29),
         ] {
             let topics = match layout {
                 "interleaved" | "sorted" => 1_000,
