@@ -289,6 +289,9 @@ pub const DEFERRED_BYTES: usize = 64 << 10;
 /// How long the journal's writer leaves commands to a submitter that is too busy to commit them: long beside a
 /// sync, so that it seldom wakes for nothing.
 pub const DEFERRED_WAIT: Duration = Duration::from_millis(2);
+/// How long after a group it goes on looking for them: where messages come less often than that, a wake-up
+/// each costs less than looking in vain.
+pub const DEFERRED_PATROL: Duration = Duration::from_millis(10);
 /// The longest usual sync for which a submitter's own thread may stop: waking another takes 80 µs, and what
 /// else the thread has to do waits meanwhile.
 pub const DEFERRED_SYNC: Duration = Duration::from_millis(1);

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -62,9 +63,9 @@ pub(super) struct Writer {
 pub(super) fn run(writer: &Mutex<Writer>, shared: &Shared) {
     // Also when the thread panics: nobody must wait for ever.
     let _ended = Ended { shared };
-    let (mut timeout, mut may_patrol) = (limits::JOURNAL_TICK, false);
+    let (mut timeout, mut patrols) = (limits::JOURNAL_TICK, false);
     loop {
-        let turn = match shared.queue.wait(timeout, may_patrol) {
+        let turn = match shared.queue.wait(timeout, patrols) {
             true => writer.lock().turn(),
             // Whoever holds it is at work, so that nothing is due.
             false => match writer.try_lock() {
@@ -73,10 +74,7 @@ pub(super) fn run(writer: &Mutex<Writer>, shared: &Shared) {
             },
         };
         match turn {
-            Turn::Wait { until_marker: true } => {
-                (timeout, may_patrol) = (limits::MARKER_IDLE, true)
-            }
-            Turn::Wait { .. } => (timeout, may_patrol) = (limits::JOURNAL_TICK, false),
+            Turn::Wait(next, patrol) => (timeout, patrols) = (next, patrol),
             Turn::End => return,
         }
     }
@@ -84,10 +82,8 @@ pub(super) fn run(writer: &Mutex<Writer>, shared: &Shared) {
 
 /// What comes after the writer has done what was due.
 enum Turn {
-    Wait {
-        /// A marker is due soon.
-        until_marker: bool,
-    },
+    /// For so long at most, and whether to patrol meanwhile.
+    Wait(Duration, bool),
     End,
 }
 
@@ -113,8 +109,7 @@ impl Writer {
                 if let Some(error) = self.shared.space.failure() {
                     return Err(error);
                 }
-                let idle = clock::mono_now().since(self.committed_at);
-                if self.needs_marker && idle >= limits::MARKER_IDLE {
+                if self.needs_marker && self.idle() >= limits::MARKER_IDLE {
                     self.mark(false)?;
                 }
             }
@@ -124,9 +119,17 @@ impl Writer {
             }
         }
         self.trim_aged()?;
-        Ok(Turn::Wait {
-            until_marker: self.needs_marker,
-        })
+        if !self.needs_marker {
+            return Ok(Turn::Wait(limits::JOURNAL_TICK, false));
+        }
+        let idle = self.idle();
+        let until_marker = limits::MARKER_IDLE.saturating_sub(idle);
+        Ok(Turn::Wait(until_marker, idle < limits::DEFERRED_PATROL))
+    }
+
+    /// How long ago the last group was begun.
+    fn idle(&self) -> Duration {
+        clock::mono_now().since(self.committed_at)
     }
 
     /// Commits commands that their submitter deferred, on its thread, unless the writer's own had better;
