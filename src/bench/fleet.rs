@@ -11,6 +11,7 @@ use super::process::Process;
 use super::work::Target;
 use crate::client::{Client, ClientOptions};
 use crate::clock;
+use crate::peer::journal_dir;
 use crate::scratch::Scratch;
 use crate::transport::Identity;
 use crate::types::{Incarnation, IndexAddress, MonoNs, PeerName};
@@ -103,7 +104,7 @@ impl Fleet {
     pub fn host_folder(&self) -> PathBuf {
         let name = self.hosts.first().map_or("", |host| host.name.as_str());
         let peers = self.scratch.path().join("data/peers");
-        peers.join(name).join("journal")
+        journal_dir(&peers.join(name))
     }
 
     /// The process of the index, if it is ours.

@@ -132,10 +132,7 @@ impl Keeper {
             return;
         }
         match self.checkpoint() {
-            Ok(kept) => {
-                self.checkpoints.push(kept);
-                self.prune();
-            }
+            Ok(kept) => self.keep(kept),
             Err(error) => tracing::warn!(%error, "could not write a checkpoint"),
         }
     }
@@ -154,10 +151,7 @@ impl Keeper {
                 self.checkpoint()
             });
             match written {
-                Ok(kept) => {
-                    self.checkpoints.push(kept);
-                    self.prune();
-                }
+                Ok(kept) => self.keep(kept),
                 Err(error) => {
                     tracing::debug!(%error, "no room for a checkpoint that would make room");
                     return;
@@ -180,10 +174,7 @@ impl Keeper {
                 return;
             }
             match self.checkpoint() {
-                Ok(kept) => {
-                    self.checkpoints.push(kept);
-                    self.prune();
-                }
+                Ok(kept) => self.keep(kept),
                 Err(error) => {
                     tracing::warn!(%error, "could not write a checkpoint");
                     // Tried again when it has been quiet for as long again.
@@ -218,6 +209,11 @@ impl Keeper {
             // Absent where it was dropped before.
             let _ = options.disk.remove(&names::footer(&options.dir, *sequence));
         }
+    }
+
+    fn keep(&mut self, written: Kept) {
+        self.checkpoints.push(written);
+        self.prune();
     }
 
     fn checkpoint(&mut self) -> io::Result<Kept> {

@@ -53,7 +53,7 @@ pub(super) enum Tell {
 }
 
 /// What waits for whoever deferred it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Deferred {
     pub(super) commands: usize,
     /// As [`Command::cost`] has it.
@@ -135,12 +135,13 @@ impl Queue {
     /// What waits for a writer that has not been told of it.
     pub(super) fn deferred(&self) -> Deferred {
         let state = self.state.lock();
-        let few = state.items.len() <= limits::DEFERRED_ITEMS;
-        let waits = state.writer_waits && few;
-        let items = state.items.iter().filter(|_| waits);
+        if !state.writer_waits {
+            return Deferred::default();
+        }
+        let costs = state.items.iter().map(|item| item.command.cost() as u64);
         Deferred {
-            commands: items.clone().count(),
-            cost: items.map(|item| item.command.cost() as u64).sum(),
+            commands: state.items.len(),
+            cost: costs.sum(),
         }
     }
 

@@ -136,10 +136,6 @@ fn what_is_sorted_gives_its_space_back_as_ever() {
     let disk = FaultyDisk::new();
     let journal = scattered(sorting(&disk));
     sort_all(&journal);
-    let epoch = Epoch {
-        grant: 1,
-        incarnation: 1,
-    };
     for n in 1..TOPICS {
         let trim = Command::Trim {
             topic: topic(n),
@@ -147,7 +143,7 @@ fn what_is_sorted_gives_its_space_back_as_ever() {
         };
         submit(&journal, trim);
     }
-    base(put(&journal, epoch, 0, 0, EACH, &[b"the last"]));
+    base(put(&journal, EPOCH, 0, 0, EACH, &[b"the last"]));
     let before = contents(&journal);
     let used = disk.used();
     assert!(rewrite_now(&journal) > 3);
