@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
@@ -40,26 +41,24 @@ pub trait Lane: Send + 'static {
 /// Runs `lanes` side by side until each is over; the sample lacks only CPU time.
 pub async fn run<L: Lane>(lanes: Vec<L>, until: Until) -> Result<(Vec<L>, Sample), BenchError> {
     let began = clock::mono_now();
-    let total = Arc::new(Totals::default());
+    let totals = Arc::new(Totals::new());
     let mut running = JoinSet::new();
     for lane in lanes {
-        let total = Arc::clone(&total);
-        running.spawn(async move { drive(lane, until, began, &total).await });
+        let totals = Arc::clone(&totals);
+        running.spawn(async move { drive(lane, until, began, &totals).await });
     }
-    let mut times = histogram();
     let mut lanes = vec![];
     while let Some(joined) = running.join_next().await {
-        let (lane, recorded) = joined.map_err(|panic| BenchError::Process {
+        let lane = joined.map_err(|panic| BenchError::Process {
             name: "a load generator's lane".to_owned(),
             detail: panic.to_string(),
         })??;
-        // Both grow as they must.
-        let _ = times.add(&recorded);
         lanes.push(lane);
     }
+    let times = std::mem::replace(&mut *totals.times.lock(), histogram());
     let sample = Sample {
-        ops: total.ops.load(Ordering::Relaxed),
-        bytes: total.bytes.load(Ordering::Relaxed),
+        ops: totals.ops.load(Ordering::Relaxed),
+        bytes: totals.bytes.load(Ordering::Relaxed),
         elapsed: clock::mono_now().since(began),
         times,
         cpu: Duration::ZERO,
@@ -67,34 +66,46 @@ pub async fn run<L: Lane>(lanes: Vec<L>, until: Until) -> Result<(Vec<L>, Sample
     Ok((lanes, sample))
 }
 
-#[derive(Default)]
+/// What all lanes did.
 struct Totals {
     ops: AtomicU64,
     bytes: AtomicU64,
+    /// One for all: hundreds of them are more than a cache holds, and recording then costs as much as
+    /// sending a small message.
+    times: Mutex<Histogram<u64>>,
+}
+
+impl Totals {
+    fn new() -> Totals {
+        Totals {
+            ops: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            times: Mutex::new(histogram()),
+        }
+    }
 }
 
 async fn drive<L: Lane>(
     mut lane: L,
     until: Until,
     began: MonoNs,
-    total: &Totals,
-) -> Result<(L, Histogram<u64>), BenchError> {
-    let mut times = histogram();
+    totals: &Totals,
+) -> Result<L, BenchError> {
     let mut number = 0;
     let mut sum = Did::default();
     let mut start = clock::mono_now();
     while until.goes_on(number, start.since(began)) {
         let did = lane.once(number).await?;
         let end = clock::mono_now();
-        note(&mut times, nanos(end.since(start)), 1);
+        note(&mut totals.times.lock(), nanos(end.since(start)), 1);
         start = end;
         sum.ops += did.ops;
         sum.bytes += did.bytes;
         number += 1;
     }
-    total.ops.fetch_add(sum.ops, Ordering::Relaxed);
-    total.bytes.fetch_add(sum.bytes, Ordering::Relaxed);
-    Ok((lane, times))
+    totals.ops.fetch_add(sum.ops, Ordering::Relaxed);
+    totals.bytes.fetch_add(sum.bytes, Ordering::Relaxed);
+    Ok(lane)
 }
 
 impl Until {
