@@ -115,7 +115,7 @@ struct Shared {
     incarnation: AtomicU32,
     /// Held by the writer from its first decision of a group until the view has been told, so that
     /// whoever holds it sees both at the same instant. Order: this before `view`.
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
     view: RwLock<View>,
     queue: Queue,
     space: Space,
@@ -131,6 +131,8 @@ struct Shared {
     /// table's lock other than the writer, it means that the writer has failed: the table must not
     /// be written to a checkpoint any more.
     table_ahead: AtomicBool,
+    /// A group is begun and waits to be written, see [`Writer::commit_deferred`].
+    group_begun: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -212,9 +214,13 @@ impl Journal {
     /// Commits what was submitted as deferred: on this thread, which then blocks for as long as a sync takes, if
     /// groups have been small and syncs short of late; otherwise by the writer's thread, which is woken.
     /// Does nothing, quickly, if nothing waits. Must not be called from a hook.
+    ///
+    /// A group that others are to be sent meanwhile ([`Hooks::on_written`]) is only begun: the thread has to do
+    /// its sending first, and then to call again.
     pub fn commit_deferred(&self) {
+        let begun = self.inner.shared.group_begun.load(Ordering::Acquire);
         let deferred = self.inner.shared.queue.deferred();
-        if deferred.commands == 0 {
+        if !begun && deferred.commands == 0 {
             return;
         }
         let writer = self.inner.writer.try_lock();
@@ -364,7 +370,7 @@ fn start(
         space,
         storage: recovered.storage,
         incarnation: AtomicU32::new(recovered.table.incarnation),
-        table: Mutex::new(recovered.table),
+        table: Arc::new(Mutex::new(recovered.table)),
         view: RwLock::new(view),
         reader: Reader::new(),
         counters: Counters::default(),
@@ -372,6 +378,7 @@ fn start(
         floor: AtomicU64::new(0),
         sync_since: AtomicU64::new(0),
         table_ahead: AtomicBool::new(false),
+        group_begun: AtomicBool::new(false),
         options,
     });
     let (tasks, inbox) = sync_channel(limits::SEALED_WAITING);
@@ -387,6 +394,7 @@ fn start(
         aged_at: clock::mono_now(),
         committed_at: clock::mono_now(),
         usual: Usual::default(),
+        begun: None,
         broken: false,
     };
     let writer = Arc::new(Mutex::new(writer));

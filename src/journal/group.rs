@@ -196,6 +196,7 @@ impl Group {
 }
 
 /// A group that is complete.
+#[derive(Debug)]
 pub(super) struct SealedGroup {
     pub(super) number: u64,
     pub(super) effects: Vec<Effect>,
@@ -208,12 +209,14 @@ pub(super) struct SealedGroup {
 }
 
 /// Its whole blocks.
+#[derive(Debug)]
 pub(super) struct Written {
     at: u64,
     end: u64,
     memory: Memory,
 }
 
+#[derive(Debug)]
 enum Memory {
     /// A small group's, which is copied for those who keep it: its blocks may be much larger than it is.
     Own(Blocks),

@@ -61,7 +61,7 @@ impl Options {
 }
 
 /// See [`Hooks::on_written`].
-pub type OnWritten = Box<dyn Fn(&WrittenGroup<'_>) + Send + Sync>;
+pub type OnWritten = Box<dyn Fn(&WrittenGroup<'_>) -> bool + Send + Sync>;
 /// See [`Hooks::on_commit`].
 pub type OnCommit = Box<dyn Fn(&[(TopicId, Offset)]) + Send + Sync>;
 /// See [`Hooks::on_fatal`].
@@ -74,7 +74,8 @@ pub type Committed = Box<dyn Fn(&TopicId) -> Offset + Send + Sync>;
 pub struct Hooks {
     /// Called by whoever commits for each group just before it is written and synced. If either
     /// fails, [`Hooks::on_commit`] does not come, nor any other group. The group waits for its sync
-    /// meanwhile: must be quick, and must not call the journal's table.
+    /// meanwhile: must be quick, and must not call the journal's table. Answers whether somebody was woken
+    /// who sends it on.
     pub on_written: OnWritten,
     /// Called by whoever commits once after each synced group with the topics whose start or end moved,
     /// each once, with its end now. Must be quick.
@@ -92,7 +93,7 @@ impl Default for Hooks {
     /// Nobody is told, and all is committed.
     fn default() -> Self {
         Hooks {
-            on_written: Box::new(|_| {}),
+            on_written: Box::new(|_| false),
             on_commit: Box::new(|_| {}),
             on_fatal: Box::new(|_| {}),
             committed: Box::new(|_| Offset(u64::MAX)),

@@ -7,14 +7,15 @@
 //! visible, notify, answer. A write or sync that fails ends the writer: nothing of the group is
 //! acknowledged, and nothing ever after.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
-use super::command::{Command, Completions, Outcome, Refusal};
+use super::command::{Command, Completions, Done, Outcome, Refusal};
 use super::error::FatalError;
 use super::group::{Group, SealedGroup, Tail};
 use super::keeper::Task;
@@ -55,8 +56,29 @@ pub(super) struct Writer {
     /// When the last group was begun.
     pub(super) committed_at: MonoNs,
     pub(super) usual: Usual,
+    /// A group that waits to be written until its submitter's thread has sent it on.
+    pub(super) begun: Option<Begun>,
     /// A group is under way, or one has failed, be it by a panic.
     pub(super) broken: bool,
+}
+
+/// A group that is decided and laid out, and not written yet.
+pub(super) struct Begun {
+    /// `None`: nothing came of its commands that is written.
+    group: Option<SealedGroup>,
+    /// Held until the group is synced: nobody else sees decisions that are not durable.
+    table: ArcMutexGuard<RawMutex, Table>,
+    answers: Vec<(Done, Outcome)>,
+    commands: usize,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun")
+            .field("group", &self.group)
+            .field("commands", &self.commands)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The writer's thread.
@@ -103,6 +125,7 @@ impl Writer {
     }
 
     fn serve(&mut self) -> Result<Turn, FatalError> {
+        self.finish_begun()?;
         match self.shared.queue.take(self.shared.options.group_bytes) {
             Taken::Items(items) => self.commit(items)?,
             Taken::Idle => {
@@ -134,19 +157,52 @@ impl Writer {
 
     /// Commits commands that their submitter deferred, on its thread, unless the writer's own had better;
     /// whether that was done.
+    ///
+    /// Where the group is sent on, by tasks of that very thread, it is only begun: what they send is under way
+    /// before the thread blocks for the write, with the next call.
     pub(super) fn commit_deferred(&mut self, deferred: Deferred) -> bool {
-        // Costs count more than what a command takes in the log.
-        let ready = self.shared.space.is_ready(deferred.cost);
-        if self.broken || !ready || !self.usual.submitter_commits(deferred.commands) {
+        if self.broken {
             return false;
         }
-        let taken = self.shared.queue.take(limits::DEFERRED_BYTES);
-        if let Taken::Items(items) = taken
-            && let Err(error) = self.commit(items)
-        {
+        let result = match self.begun.is_some() {
+            true => self.finish_begun(),
+            false if !self.submitter_commits(deferred) => return false,
+            false => self.begin_deferred(),
+        };
+        if let Err(error) = result {
             self.die(error);
         }
         true
+    }
+
+    fn submitter_commits(&self, deferred: Deferred) -> bool {
+        // Costs count more than what a command takes in the log.
+        let ready = self.shared.space.is_ready(deferred.cost);
+        ready && self.usual.submitter_commits(deferred.commands)
+    }
+
+    fn begin_deferred(&mut self) -> Result<(), FatalError> {
+        let Taken::Items(items) = self.shared.queue.take(limits::DEFERRED_BYTES) else {
+            return Ok(());
+        };
+        let begun = self.decide_all(items)?;
+        if !self.tell(&begun) {
+            return self.finish(begun);
+        }
+        self.begun = Some(begun);
+        self.shared.group_begun.store(true, Ordering::Release);
+        self.broken = false;
+        Ok(())
+    }
+
+    /// Writes the group that was begun and left, if there is one.
+    fn finish_begun(&mut self) -> Result<(), FatalError> {
+        let Some(begun) = self.begun.take() else {
+            return Ok(());
+        };
+        self.broken = true;
+        self.shared.group_begun.store(false, Ordering::Release);
+        self.finish(begun)
     }
 
     /// The end after a failure. Whoever waits is answered by the thread, which ends.
@@ -187,6 +243,13 @@ impl Writer {
     }
 
     fn commit(&mut self, items: Vec<Item>) -> Result<(), FatalError> {
+        let begun = self.decide_all(items)?;
+        self.tell(&begun);
+        self.finish(begun)
+    }
+
+    /// Decides commands, one after the other, and lays the group out.
+    fn decide_all(&mut self, items: Vec<Item>) -> Result<Begun, FatalError> {
         self.broken = true;
         let bytes = items.iter().map(|item| entry_bound(&item.command)).sum();
         let room = match self.shared.space.reserve(bytes) {
@@ -197,9 +260,8 @@ impl Writer {
             }
         };
         let mut group = self.begin(room, bytes);
-        let shared = self.shared.clone();
-        let mut table = shared.table.lock();
-        shared.table_ahead.store(true, Ordering::Release);
+        let mut table = self.shared.table.lock_arc();
+        self.shared.table_ahead.store(true, Ordering::Release);
         let wall = clock::wall_now();
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
@@ -207,9 +269,59 @@ impl Writer {
             answers.push((item.done, outcome));
         }
         let commands = answers.len();
-        let result = self.write(&table, group, commands);
+        Ok(self.laid(group, table, answers, commands))
+    }
+
+    fn laid(
+        &mut self,
+        group: Group,
+        table: ArcMutexGuard<RawMutex, Table>,
+        answers: Vec<(Done, Outcome)>,
+        commands: usize,
+    ) -> Begun {
+        let group = match group.effects.is_empty() {
+            true => {
+                self.tail.take_back(group);
+                None
+            }
+            false => Some(group.seal()),
+        };
+        Begun {
+            group,
+            table,
+            answers,
+            commands,
+        }
+    }
+
+    /// Tells who sends a group on; whether somebody does.
+    fn tell(&self, begun: &Begun) -> bool {
+        begun.group.as_ref().is_some_and(|group| {
+            (self.hooks.on_written)(&WrittenGroup {
+                effects: &group.effects,
+                buffer: &group.shared,
+                start: group.start,
+            })
+        })
+    }
+
+    /// Writes and syncs a group, tells the view and those who wait.
+    fn finish(&mut self, begun: Begun) -> Result<(), FatalError> {
+        let Begun {
+            group,
+            table,
+            answers,
+            commands,
+        } = begun;
+        let result = match group {
+            Some(group) => self.write(&table, group, commands),
+            None => Ok(Vec::new()),
+        };
+        if result.is_ok() {
+            self.shared.table_ahead.store(false, Ordering::Release);
+        }
         // Let the keeper in if it waits for its next few topics.
-        parking_lot::MutexGuard::unlock_fair(table);
+        ArcMutexGuard::unlock_fair(table);
         let mut completions = Completions::default();
         for (done, outcome) in answers {
             completions.add(done, outcome);
@@ -292,26 +404,15 @@ impl Writer {
         });
     }
 
-    /// Tells who sends a group on, writes and syncs it, and tells the view; answers the topics whose start or
-    /// end moved, with their ends.
+    /// Writes and syncs a group, and tells the view; answers the topics whose start or end moved, with their
+    /// ends.
     fn write(
         &mut self,
         table: &Table,
-        group: Group,
+        group: SealedGroup,
         commands: usize,
     ) -> Result<Vec<(TopicId, Offset)>, FatalError> {
-        if group.effects.is_empty() {
-            self.tail.take_back(group);
-            self.shared.table_ahead.store(false, Ordering::Release);
-            return Ok(Vec::new());
-        }
-        let group = group.seal();
         let shared = &self.shared;
-        (self.hooks.on_written)(&WrittenGroup {
-            effects: &group.effects,
-            buffer: &group.shared,
-            start: group.start,
-        });
         self.committed_at = clock::mono_now();
         shared
             .sync_since
@@ -339,7 +440,6 @@ impl Writer {
             shared.options.tail_cache_bytes,
         );
         drop(evicted);
-        shared.table_ahead.store(false, Ordering::Release);
         self.tail.advance(group.blocks);
         shared.space.advance(self.tail.position());
         if shrunk {
@@ -359,7 +459,7 @@ impl Writer {
         file.sync().map_err(fatal("sync"))
     }
 
-    /// Writes records of the journal's own making.
+    /// Commits records of the journal's own making.
     fn commit_records(&mut self, records: Vec<Record>) -> Result<(), FatalError> {
         self.broken = true;
         let commands = records.len();
@@ -367,9 +467,8 @@ impl Writer {
         let bytes = records.len() as u64 * TRIM_ENTRY_BYTES;
         let room = self.shared.space.reserve(bytes)?;
         let mut group = self.begin(room, bytes);
-        let shared = self.shared.clone();
-        let mut table = shared.table.lock();
-        shared.table_ahead.store(true, Ordering::Release);
+        let mut table = self.shared.table.lock_arc();
+        self.shared.table_ahead.store(true, Ordering::Release);
         for record in records {
             let topic = record.topic();
             // On a full disk what does not fit is tried again at the next look.
@@ -380,13 +479,9 @@ impl Writer {
                 table.after_trim(&topic);
             }
         }
-        let topics = self.write(&table, group, commands)?;
-        drop(table);
-        self.broken = false;
-        if !topics.is_empty() {
-            (self.hooks.on_commit)(&topics);
-        }
-        Ok(())
+        let begun = self.laid(group, table, Vec::new(), commands);
+        self.tell(&begun);
+        self.finish(begun)
     }
 
     fn mark(&mut self, closed: bool) -> Result<(), FatalError> {

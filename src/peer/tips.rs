@@ -82,17 +82,20 @@ impl Tips {
         }
     }
 
-    /// These topics have a new end, or are gone.
-    pub(super) fn moved(&self, topics: &[TopicId]) {
+    /// These topics have a new end, or are gone. Answers whether anybody watches one of them.
+    pub(super) fn moved(&self, topics: &[TopicId]) -> bool {
         let registry = self.topics.lock();
         if registry.is_empty() {
-            return;
+            return false;
         }
+        let mut any = false;
         for watches in topics.iter().filter_map(|topic| registry.get(topic)) {
             for watch in watches {
                 watch.watcher.mark(watch.slot);
+                any = true;
             }
         }
+        any
     }
 }
 

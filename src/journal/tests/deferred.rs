@@ -14,6 +14,8 @@ struct Watched {
     last: Arc<Mutex<Option<ThreadId>>>,
     /// The next commit's hook panics.
     panics: Arc<AtomicBool>,
+    /// Groups are sent on, by this thread.
+    sent_on: Arc<AtomicBool>,
     fatal: Arc<AtomicU32>,
     sequence: AtomicUsize,
 }
@@ -23,8 +25,13 @@ impl Watched {
         let disk = FaultyDisk::new();
         let last = Arc::new(Mutex::new(None));
         let panics = Arc::new(AtomicBool::new(false));
+        let sent_on = Arc::new(AtomicBool::new(false));
         let fatal = Arc::new(AtomicU32::new(0));
         let hooks = Hooks {
+            on_written: {
+                let sent_on = sent_on.clone();
+                Box::new(move |_| sent_on.load(Ordering::SeqCst))
+            },
             on_commit: {
                 let (last, panics) = (last.clone(), panics.clone());
                 Box::new(move |_| {
@@ -49,6 +56,7 @@ impl Watched {
             epoch,
             last,
             panics,
+            sent_on,
             fatal,
             sequence: AtomicUsize::new(0),
         }
@@ -179,4 +187,70 @@ fn many_submitters_that_defer_get_all_their_answers() {
         }
     });
     assert_eq!(read_all(&watched.journal, 0).unwrap().len(), 2_000);
+}
+
+/// A group that is sent on is begun with one call and written with the next.
+#[test]
+fn what_is_sent_on_is_written_after_it_was_sent() {
+    let watched = Watched::new();
+    watched.warm_up();
+    watched.sent_on.store(true, Ordering::SeqCst);
+    let stored = read_all(&watched.journal, 0).unwrap().len();
+    // Sooner or later this thread is quicker than the writer's, which looks every other millisecond.
+    until("this thread begins a group and writes it", || {
+        let before = watched.journal.stats().syncs;
+        let mut outcome = watched.defer(b"to be sent");
+        watched.journal.commit_deferred();
+        let waited = watched.journal.stats().syncs == before && outcome.try_recv().is_err();
+        watched.journal.commit_deferred();
+        base(outcome.blocking_recv().expect("an answer"));
+        waited && watched.committed_here()
+    });
+    assert!(read_all(&watched.journal, 0).unwrap().len() > stored);
+}
+
+#[test]
+fn a_group_that_was_begun_and_forgotten_is_written_by_the_writer() {
+    let watched = Watched::new();
+    for _ in 0..20 {
+        watched.sent_on.store(false, Ordering::SeqCst);
+        watched.warm_up();
+        watched.sent_on.store(true, Ordering::SeqCst);
+        let first = watched.defer(b"begun");
+        watched.journal.commit_deferred();
+        let second = watched.defer(b"behind it");
+        for outcome in [first, second] {
+            base(outcome.blocking_recv().expect("an answer"));
+        }
+    }
+}
+
+#[test]
+fn closing_writes_a_group_that_was_begun() {
+    let watched = Watched::new();
+    watched.warm_up();
+    watched.sent_on.store(true, Ordering::SeqCst);
+    let outcome = watched.defer(b"begun");
+    watched.journal.commit_deferred();
+    watched.journal.close();
+    base(outcome.blocking_recv().expect("an answer"));
+    let stored = watched.sequence.load(Ordering::SeqCst);
+    let (after, _) = open_with(options(&watched.disk.crash(Crash::LosesUnsynced)));
+    assert_eq!(read_all(&after, 0).unwrap().len(), stored);
+}
+
+#[test]
+fn a_failed_write_of_a_group_that_was_begun_stops_the_journal() {
+    let watched = Watched::new();
+    watched.warm_up();
+    watched.sent_on.store(true, Ordering::SeqCst);
+    watched.disk.fail_syncs_after(0);
+    let outcome = watched.defer(b"lost");
+    watched.journal.commit_deferred();
+    watched.journal.commit_deferred();
+    assert_eq!(outcome.blocking_recv(), Ok(Outcome::Stopped));
+    until("the writer ends", || {
+        watched.journal.submit_blocking(append(0, 9, 0, &[b"x"])) == Err(Stopped)
+    });
+    assert_eq!(watched.fatal.load(Ordering::SeqCst), 1);
 }

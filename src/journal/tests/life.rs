@@ -264,6 +264,7 @@ fn telling(
                 written.lock().push(Told::Written(batches));
                 before_write();
             }
+            false
         }),
         on_commit: Box::new(move |_| synced.lock().push(Told::Synced)),
         on_fatal: Box::new(move |_| stopped.lock().push(Told::Stopped)),

@@ -224,13 +224,15 @@ impl Replication {
     ///
     /// Only batches of the epoch under which this peer hosts the topic now, so that the entries that make
     /// the epoch durable lie in an earlier group, which is synced (rules 6 and 9).
-    pub(in crate::peer) fn written(&self, group: &WrittenGroup<'_>) {
+    ///
+    /// Answers whether a replica's stream was woken.
+    pub(in crate::peer) fn written(&self, group: &WrittenGroup<'_>) -> bool {
         if !self.any_copied.load(Ordering::Acquire) || !self.concerns_replicas(group) {
-            return;
+            return false;
         }
         let topics = self.wrote(group);
         // The machine is let go by now: who wakes needs it.
-        self.replica_tips.moved(&topics);
+        self.replica_tips.moved(&topics)
     }
 
     /// Notes what of a group replicas may be sent, and tells the machine before any of it is: no

@@ -106,11 +106,12 @@ impl Peer {
             on_written: {
                 let (replication, gate) = (Arc::clone(&replication), Arc::clone(&gate));
                 Box::new(move |group| {
-                    replication.written(group);
+                    let sent = replication.written(group);
                     // Not for the journal's own marks, which come when they come.
                     if group.batches().next().is_some() {
                         gate.pass();
                     }
+                    sent
                 })
             },
             on_commit: {
