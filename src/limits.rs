@@ -337,6 +337,9 @@ pub const REPAIRS_AT_ONCE: usize = 16;
 /// Bytes a second that a host sends to copies that are not in sync (`repair_mb_per_s`), unless told
 /// otherwise: most of a gigabit network, a fifth of what a disk reads.
 pub const REPAIR_BYTES_PER_S: u64 = 100_000_000;
+/// How long a copy is not told how far its topics are committed, unless something else is sent to it: most
+/// often the next messages are, and each packet wakes it.
+pub const WATERMARK_WAIT: Duration = Duration::from_millis(5);
 /// How often a host looks whether a copy that has to wait for that is in sync by now: much less than
 /// [`REPLICA_LAG`], for its topic's publishers wait for it then.
 pub const REPAIR_LOOK: Duration = Duration::from_millis(10);

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -60,6 +61,8 @@ pub(in crate::peer) async fn serve(
         held_up: Vec::new(),
         look_at: MonoNs::default(),
         queued: HashSet::new(),
+        watermarks: HashMap::new(),
+        has_timer: false,
     };
     receiver.set_max(limits::METADATA_REQUEST_BYTES);
     let ended = tokio::select! {
@@ -149,13 +152,23 @@ struct Sending<'a> {
     /// When those that are held up are looked at again, whatever happens until then.
     look_at: MonoNs,
     queued: HashSet<SlotNo>,
+    /// Watermarks, with starts, that go with what is sent next.
+    watermarks: HashMap<SlotNo, (Offset, Offset)>,
+    /// They go by themselves when it elapses.
+    has_timer: bool,
 }
 
 impl Sending<'_> {
     async fn run(mut self, sender: &mut FrameSender) -> Result<(), CallError> {
         sender.send(&ReplicateOpened {}).await?;
         let watcher = Arc::clone(&self.watcher);
+        // Set when it is needed and has elapsed, for setting it is dear: seldom beside traffic.
+        let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         loop {
+            if !self.watermarks.is_empty() && !self.has_timer {
+                timer.set(tokio::time::sleep(limits::WATERMARK_WAIT));
+                self.has_timer = true;
+            }
             if !self.held_up.is_empty() && self.look_at <= clock::mono_now() {
                 self.ready.extend(self.held_up.drain(..));
             }
@@ -170,6 +183,11 @@ impl Sending<'_> {
                     self.serve_next(sender).await?;
                 }
                 () = self.pause(), if !self.held_up.is_empty() => {}
+                () = &mut timer, if self.has_timer => {
+                    self.has_timer = false;
+                    self.buffer_watermarks(sender);
+                    sender.flush().await?;
+                }
             }
         }
     }
@@ -234,17 +252,26 @@ impl Sending<'_> {
                 buffer_positions(&self.host.journal, slot, topic, unsent, sender);
             }
         }
-        if !outbox.watermarks.is_empty() {
-            let moved = outbox.watermarks.into_iter();
-            let moved = moved
-                .map(|(slot, (end, start))| (slot, end, start))
-                .collect();
-            frames::buffer_down(sender, Down::Watermarks(moved), ended);
+        self.watermarks.extend(outbox.watermarks);
+        if sender.buffered() > 0 {
+            self.buffer_watermarks(sender);
         }
         sender.flush().await
     }
 
+    fn buffer_watermarks(&mut self, sender: &mut FrameSender) {
+        if self.watermarks.is_empty() {
+            return;
+        }
+        let moved = self.watermarks.drain();
+        let moved = moved
+            .map(|(slot, (end, start))| (slot, end, start))
+            .collect();
+        frames::buffer_down(sender, Down::Watermarks(moved), ended);
+    }
+
     fn forget(&mut self, slot: SlotNo) {
+        self.watermarks.remove(&slot);
         if let Some(Slot { topic, .. }) = self.slots.remove(&slot) {
             self.opened.stream.forget(topic, slot);
             let watches = &self.opened.replication.replica_tips;
@@ -294,6 +321,7 @@ impl Sending<'_> {
                 if slot.has_beyond(slice.end) {
                     self.push(id);
                 }
+                self.buffer_watermarks(sender);
                 read::send_slice(sender, id, &slice).await
             }
             // Retention was faster, or the batches are damaged: the replica joins again, and finds what
