@@ -139,7 +139,18 @@ struct Inner {
 impl Client {
     /// Opens a socket; dials nobody yet.
     pub fn new(options: ClientOptions) -> Result<Client, ClientError> {
-        let endpoint = dialling_endpoint(options.identity)?;
+        let endpoint = dialling_endpoint(options.identity.clone())?;
+        Ok(Client::at(endpoint, options))
+    }
+
+    /// A client under another key on this one's socket, for programs that act for many. Closing either closes
+    /// the connections of both.
+    pub fn beside(&self, options: ClientOptions) -> Result<Client, ClientError> {
+        let endpoint = self.inner.endpoint.under_key(options.identity.clone())?;
+        Ok(Client::at(endpoint, options))
+    }
+
+    fn at(endpoint: Endpoint, options: ClientOptions) -> Client {
         let state = state::StateDir::new(options.state_dir);
         let link = IndexLinkOptions {
             addresses: options.index,
@@ -149,7 +160,7 @@ impl Client {
         };
         let routes = routes::Routes::new(state.routes());
         let known = known::Known::new(state.subscriptions());
-        Ok(Client {
+        Client {
             inner: Arc::new(Inner {
                 pool: Pool::new(endpoint.clone()),
                 index: IndexLink::with_state(endpoint.clone(), link, state.clone()),
@@ -164,7 +175,7 @@ impl Client {
                 name: options.name,
                 host_patience: options.host_patience,
             }),
-        })
+        }
     }
 
     /// The key that it acts under.

@@ -135,6 +135,26 @@ impl Endpoint {
         Endpoint::build(options, self.0.deadlines.clone(), self.0.budget.clone())
     }
 
+    /// Dials from the same socket under another key, and serves nobody. Closing either closes what both have
+    /// dialled.
+    pub fn under_key(&self, identity: Identity) -> Result<Endpoint, BindError> {
+        let client_tls = client_tls(&identity).map_err(tls_failed)?;
+        let options = EndpointOptions {
+            identity,
+            bind: self.0.options.bind,
+            alpns: vec![],
+        };
+        Ok(Endpoint(Arc::new(Inner {
+            quinn: self.0.quinn.clone(),
+            options,
+            deadlines: self.0.deadlines.clone(),
+            local_addr: self.0.local_addr,
+            client_tls,
+            client_transport: self.0.client_transport.clone(),
+            budget: self.0.budget.clone(),
+        })))
+    }
+
     fn build(
         options: EndpointOptions,
         deadlines: Arc<Deadlines>,
@@ -147,9 +167,6 @@ impl Endpoint {
                 addr: bind,
                 detail: error.to_string(),
             },
-        };
-        let tls_failed = |error: rustls::Error| BindError::Tls {
-            detail: error.to_string(),
         };
         let client_tls = client_tls(&options.identity).map_err(tls_failed)?;
         let server = match options.alpns.is_empty() {
@@ -257,6 +274,12 @@ impl Endpoint {
     pub(super) fn spoken(&self) -> String {
         let names: Vec<_> = self.0.options.alpns.iter().map(|a| alpn_text(a)).collect();
         names.join(", ")
+    }
+}
+
+fn tls_failed(error: rustls::Error) -> BindError {
+    BindError::Tls {
+        detail: error.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::bench::error::BenchError;
 use crate::bench::work::Target;
-use crate::client::{Client, ClientOptions};
+use crate::client::{Client, ClientError, ClientOptions};
 use crate::limits;
 use crate::transport::Identity;
 use crate::types::{IndexAddress, PeerName};
@@ -19,34 +19,53 @@ impl Peers {
         Peers { clients: vec![] }
     }
 
-    /// Makes keys and registers.
+    /// Makes keys and registers. All share a socket, as the connections of the baseline do.
     pub async fn register(target: &Target) -> Result<Peers, BenchError> {
-        let mut clients = vec![];
+        let mut clients: Vec<Client> = vec![];
         for name in &target.names {
-            clients.push(registered(target, name).await?);
+            let options = options(target, name)?;
+            let client = match clients.first() {
+                Some(first) => first.beside(options),
+                None => Client::new(options),
+            };
+            clients.push(introduced(client, name).await?);
         }
         Ok(Peers { clients })
     }
 
     /// Gives the names back.
     pub async fn leave(self) {
-        for client in self.clients {
+        for client in &self.clients {
             // A deployment that was made for the measurement may be gone by now.
             let _ = client.deregister(0).await;
-            client.close().await;
+        }
+        // And with it the connections of all.
+        if let Some(first) = self.clients.first() {
+            first.close().await;
         }
     }
 }
 
-/// A new peer: connected and registered.
+/// A new peer, with a socket of its own: connected and registered.
 pub async fn registered(target: &Target, name: &PeerName) -> Result<Client, BenchError> {
+    introduced(Client::new(options(target, name)?), name).await
+}
+
+fn options(target: &Target, name: &PeerName) -> Result<ClientOptions, BenchError> {
     let index: IndexAddress = target
         .index
         .parse()
         .map_err(|error| BenchError::Usage(format!("{}: {error}", target.index)))?;
     let mut options = ClientOptions::new(Identity::ephemeral(), name.clone(), index);
     options.index_patience = limits::REPLY_TIMEOUT;
-    let client = Client::new(options).map_err(BenchError::waypost("opening a socket"))?;
+    Ok(options)
+}
+
+async fn introduced(
+    client: Result<Client, ClientError>,
+    name: &PeerName,
+) -> Result<Client, BenchError> {
+    let client = client.map_err(BenchError::waypost("opening a socket"))?;
     client
         .index()
         .connection()
