@@ -184,8 +184,10 @@ impl Drop for FrameSender {
 pub struct FrameReceiver {
     stream: RecvStream,
     decoder: FrameDecoder,
-    /// The last chunk that came, as far as it is not in the decoder: frames are sliced off it.
+    /// The first chunk that came, as far as it is not in the decoder: frames are sliced off it.
     chunk: Bytes,
+    /// Those behind it, the last one first.
+    more: Vec<Bytes>,
     max: usize,
     at_end: bool,
 }
@@ -196,6 +198,7 @@ impl FrameReceiver {
             stream,
             decoder: FrameDecoder::new(max),
             chunk: Bytes::new(),
+            more: Vec::new(),
             max,
             at_end: false,
         }
@@ -257,7 +260,7 @@ impl FrameReceiver {
 
     /// Whether bytes of the next frame have come.
     pub(super) fn has_begun(&self) -> bool {
-        !self.chunk.is_empty() || self.decoder.finish().is_err()
+        !self.chunk.is_empty() || !self.more.is_empty() || !self.decoder.is_empty()
     }
 
     /// Notices the end of the stream if it is here already: a stream dropped at its end needs no
@@ -282,19 +285,27 @@ impl FrameReceiver {
     }
 
     fn take_buffered(&mut self) -> Result<Option<Frame>, CallError> {
-        if !self.chunk.is_empty() {
-            if self.decoder.finish().is_ok()
+        loop {
+            if self.chunk.is_empty() {
+                match self.more.pop() {
+                    Some(next) => self.chunk = next,
+                    None => return Ok(None),
+                }
+            }
+            if self.decoder.is_empty()
                 && let Some(frame) = slice_frame(&mut self.chunk, self.max)
             {
                 return Ok(Some(frame));
             }
-            self.decoder.push(&self.chunk);
-            self.chunk.clear();
+            let fed = self.decoder.feed(&mut self.chunk);
+            let frame = fed.and_then(|()| self.decoder.next());
+            if let Some(frame) = frame.map_err(|error| self.refuse(error))? {
+                return Ok(Some(frame));
+            }
         }
-        self.decoder.next().map_err(|error| self.refuse(error))
     }
 
-    /// Takes what came; `false` at the end of the stream. Several chunks are taken at once, which
+    /// Takes what came, once all that came before was taken; `false` at the end of the stream. Several chunks are taken at once, which
     /// also notices an end that came with the data.
     async fn fill(&mut self) -> Result<bool, CallError> {
         if self.at_end {
@@ -305,11 +316,9 @@ impl FrameReceiver {
             self.at_end = true;
             return Ok(false);
         };
-        if count == 1 {
-            self.chunk = std::mem::take(&mut chunks[0]);
-        } else {
-            chunks[..count].iter().for_each(|c| self.decoder.push(c));
-        }
+        let mut came = chunks.into_iter().take(count);
+        self.chunk = came.next().unwrap_or_default();
+        self.more.extend(came.rev());
         Ok(true)
     }
 

@@ -172,6 +172,37 @@ impl FrameDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Takes from what came as much as the frame at hand lacks, and no more: so the next one begins in memory
+    /// of its own, and nothing is moved to make room behind it.
+    pub fn feed(&mut self, came: &mut Bytes) -> Result<(), DecodeError> {
+        loop {
+            let length = self.pending_length()?;
+            let whole = LENGTH_BYTES + length.unwrap_or(0);
+            let missing = whole.saturating_sub(self.buffer.len());
+            if missing == 0 || came.is_empty() {
+                return Ok(());
+            }
+            let taken = came.split_to(missing.min(came.len()));
+            if self.buffer.capacity() - self.buffer.len() < taken.len() {
+                self.make_room(missing, taken.len());
+            }
+            self.buffer.extend_from_slice(&taken);
+        }
+    }
+
+    /// A length is only a claim: room is made for as much again as has come, or as the frame before had, so
+    /// that idle streams cost nothing.
+    fn make_room(&mut self, missing: usize, least: usize) {
+        let ahead = self.buffer.len().max(limits::FRAME_AHEAD_BYTES);
+        let room = missing.min(ahead.max(self.last));
+        self.buffer.reserve(room.max(least));
+    }
+
+    /// Whether nothing of a frame is here.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// The next whole frame. The bound is checked as soon as the length is there, before anything
     /// is allocated for it.
     #[allow(clippy::should_implement_trait)] // fallible, and not an end when `None`
@@ -180,11 +211,7 @@ impl FrameDecoder {
             return Ok(None);
         };
         if self.buffer.len() < LENGTH_BYTES + length {
-            // A length is only a claim: room is made for as much again as has come, or as the frame
-            // before had, so that idle streams cost nothing.
-            let missing = LENGTH_BYTES + length - self.buffer.len();
-            let ahead = self.buffer.len().max(limits::FRAME_AHEAD_BYTES);
-            self.buffer.reserve(missing.min(ahead.max(self.last)));
+            self.make_room(LENGTH_BYTES + length - self.buffer.len(), 0);
             return Ok(None);
         }
         self.last = length.min(limits::DATA_FRAME_BYTES);
@@ -261,6 +288,33 @@ mod tests {
     }
 
     #[test]
+    fn frames_are_fed_no_more_than_they_lack() {
+        let mut bytes = BytesMut::new();
+        for size in [3, 0, 40_000, 40_000, 1] {
+            put_frame(&mut bytes, &sample(), size);
+            bytes.extend_from_slice(&vec![7; size]);
+        }
+        let bytes = bytes.freeze();
+        for step in [1, 2, 3, 5, 1_400, 50_000, bytes.len()] {
+            let mut decoder = FrameDecoder::new(limits::FRAME_BYTES);
+            let mut sizes = vec![];
+            for at in (0..bytes.len()).step_by(step) {
+                let mut came = bytes.slice(at..bytes.len().min(at + step));
+                while !came.is_empty() {
+                    decoder.feed(&mut came).unwrap();
+                    if let Some(frame) = decoder.next().unwrap() {
+                        assert!(decoder.is_empty(), "nothing of the next one was taken");
+                        let (_, payload) = frame.decode_with_payload::<ErrorReply>().unwrap();
+                        assert!(payload.iter().all(|byte| *byte == 7));
+                        sizes.push(payload.len());
+                    }
+                }
+            }
+            assert_eq!(sizes, [3, 0, 40_000, 40_000, 1]);
+        }
+    }
+
+    #[test]
     fn a_long_frame_is_refused_by_its_length_alone() {
         let mut decoder = FrameDecoder::new(100);
         decoder.push(&101u32.to_le_bytes());
@@ -278,6 +332,12 @@ mod tests {
         let mut decoder = FrameDecoder::new(limits::FRAME_BYTES);
         decoder.push(&(limits::FRAME_BYTES as u32).to_le_bytes());
         assert_eq!(decoder.next(), Ok(None));
+        assert!(decoder.buffer.capacity() < 4 * limits::FRAME_AHEAD_BYTES);
+        let mut decoder = FrameDecoder::new(limits::FRAME_BYTES);
+        let claim = (limits::FRAME_BYTES as u32).to_le_bytes();
+        decoder
+            .feed(&mut Bytes::copy_from_slice(&[&claim[..], &[1]].concat()))
+            .unwrap();
         assert!(decoder.buffer.capacity() < 4 * limits::FRAME_AHEAD_BYTES);
     }
 
