@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::PublisherOptions;
-use crate::client::Message;
 use crate::types::{MonoNs, ProducerId, TopicId, UnixMicros};
-use crate::wire::batch::{self, BatchBuilder};
+use crate::wire::batch::{self, BatchBuilder, Record};
 
 /// Messages that will be one batch. Nothing of it was ever sent: it has no sequence yet.
 struct Gathered<W> {
     builder: BatchBuilder,
-    waiters: Vec<W>,
+    waiters: W,
     since: MonoNs,
 }
 
@@ -21,8 +20,8 @@ impl<W> Gathered<W> {
         self.builder.count() >= options.batch_messages || self.builder.len() >= options.batch_bytes
     }
 
-    fn takes(&self, message: &Message, options: &PublisherOptions) -> bool {
-        !self.is_full(options) && self.builder.fits(&message.record(), options.batch_bytes)
+    fn takes(&self, record: &Record<'_>, options: &PublisherOptions) -> bool {
+        !self.is_full(options) && self.builder.fits(record, options.batch_bytes)
     }
 }
 
@@ -45,14 +44,18 @@ impl<W> Gathering<W> {
         self.0.front().map(|first| first.since)
     }
 
+    /// Puts a message into the last batch; whoever waits for it is to be added to those of the batch.
     pub(super) fn push(
         &mut self,
-        message: &Message,
-        waiter: W,
+        record: &Record<'_>,
         now: MonoNs,
         options: &PublisherOptions,
-    ) {
-        if !(self.0.back()).is_some_and(|last| last.takes(message, options)) {
+    ) -> &mut W
+    where
+        W: Default,
+    {
+        let takes = |last: &Gathered<W>| last.takes(record, options);
+        if !self.0.back().is_some_and(takes) {
             // Behind a full batch comes another full one.
             let builder = match self.0.back() {
                 Some(full) => BatchBuilder::with_capacity(full.builder.len()),
@@ -60,15 +63,14 @@ impl<W> Gathering<W> {
             };
             self.0.push_back(Gathered {
                 builder,
-                waiters: Vec::new(),
+                waiters: W::default(),
                 since: now,
             });
         }
         // There is a last one: it was pushed just now, or it takes the message.
-        if let Some(last) = self.0.back_mut() {
-            last.builder.push(&message.record());
-            last.waiters.push(waiter);
-        }
+        let last = self.0.back_mut().expect("a batch that takes the message");
+        last.builder.push(record);
+        &mut last.waiters
     }
 
     /// Whether the first batch grows no more.
@@ -110,7 +112,7 @@ impl<W> Gathering<W> {
     }
 
     /// Takes out the waiters of the first batch, which will not be sent.
-    pub(super) fn give_up_first(&mut self) -> Option<Vec<W>> {
+    pub(super) fn give_up_first(&mut self) -> Option<W> {
         self.0.pop_front().map(|first| first.waiters)
     }
 }
@@ -121,7 +123,7 @@ pub(super) struct Sealed<W> {
     pub(super) sequence: u64,
     pub(super) count: u32,
     pub(super) bytes: Bytes,
-    pub(super) waiters: Vec<W>,
+    pub(super) waiters: W,
     /// When its first message was given.
     pub(super) since: MonoNs,
     /// Of the transmission that is under way.
