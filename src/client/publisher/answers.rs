@@ -347,7 +347,7 @@ impl<W> Topic<W> {
 fn fail<W>(waiters: W, error: ClientError, turn: &mut Turn<'_, W>) {
     turn.effects.push(Effect::Answered {
         waiters,
-        answer: Err(error),
+        answer: Err(Box::new(error)),
     });
 }
 

@@ -1,7 +1,7 @@
 //! All topics of a publisher and their timers. Pure: events in, effects out, `now` and
 //! randomness are arguments.
 //!
-//! An event only records what happened; [`Core::pump`] then does for every touched topic what is
+//! A message or an event is only recorded; [`Core::pump`] then does for every touched topic what is
 //! due. A shell that hands in all that has gathered before it pumps thus gets full batches.
 
 use std::collections::BTreeSet;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use rand::RngCore;
 
+use super::batches::Block;
 use super::tickets::{PARTIAL_BATCHES, Tickets};
 use super::topic::{Room, Topic};
 use super::{PublisherOptions, Receipt};
@@ -28,7 +29,8 @@ pub(super) type TopicKey = u32;
 pub(super) type LinkId = u64;
 
 /// What a message is answered with.
-pub(super) type Answer = Result<Receipt, ClientError>;
+/// The error is boxed: receipts are many, and it would double their size.
+pub(super) type Answer = Result<Receipt, Box<ClientError>>;
 
 /// What the outside gives to each step.
 pub(super) struct Moment<'a> {
@@ -170,6 +172,7 @@ pub(super) struct Core<W> {
     topics: Vec<Topic<W>>,
     keys: HashMap<TopicName, TopicKey>,
     tickets: Tickets,
+    block: Block,
     /// Topics that something happened to since the last pump.
     touched: Vec<TopicKey>,
     /// Always empty; kept for its memory.
@@ -195,6 +198,7 @@ impl<W> Core<W> {
             topics: Vec::new(),
             keys: HashMap::new(),
             tickets: Tickets::new(most_partial),
+            block: Block::default(),
             touched: Vec::new(),
             turns: Vec::new(),
             wakes: BTreeSet::new(),
@@ -207,12 +211,12 @@ impl<W> Core<W> {
     }
 
     /// Takes a message that fits into a batch. Whoever waits for it is to be added to those of its
-    /// batch, which are given back.
+    /// batch, which are given back. The time matters for the first message of a batch only.
     pub(super) fn send(
         &mut self,
         topic: &TopicName,
         record: &Record<'_>,
-        now: MonoNs,
+        now: impl FnOnce() -> MonoNs,
         random: &mut dyn RngCore,
     ) -> &mut W
     where
@@ -221,7 +225,7 @@ impl<W> Core<W> {
         let key = self.key(topic, random);
         self.touch(key);
         let gathered = &mut self.topics[key as usize].gathered;
-        gathered.push(record, now, &self.options)
+        gathered.push(record, now, &mut self.block, &self.options)
     }
 
     /// Takes note of an event. Answers and failures come out at once, all else with the pump.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{TryAcquireError, oneshot, watch};
+use tokio::task::coop;
 
 use super::Waiting;
 use super::account::Flushed;
@@ -41,8 +42,13 @@ impl Handle {
     ) -> Result<Waiter, ClientError> {
         // `buffer_bytes` is bounded far below u32::MAX.
         let bytes = bytes.min(self.buffer_bytes) as u32;
-        let permit = self.shared.room.acquire_many(bytes).await;
-        permit.map_err(|_| ClientError::Closed)?.forget();
+        // Who sends without end lets others run now and then, for all of them gather into batches.
+        coop::consume_budget().await;
+        let permit = match self.shared.room.try_acquire_many(bytes) {
+            Err(TryAcquireError::NoPermits) => self.shared.room.acquire_many(bytes).await.ok(),
+            permit => permit.ok(),
+        };
+        permit.ok_or(ClientError::Closed)?.forget();
         // No waiting from here on, so that a cancelled call has queued nothing.
         let waiter = self.shared.send(topic, &message.record(), bytes);
         waiter.ok_or(ClientError::Closed)

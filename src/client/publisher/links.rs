@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::core::{Event, LinkId};
 use super::mailbox::Mailbox;
-use super::shared::Shared;
+use super::shared::{Answers, Shared};
 use super::shell::Input;
 use crate::client::{Client, ClientError};
 use crate::limits;
@@ -241,13 +241,14 @@ async fn write_all(link: &Link, sender: &mut FrameSender) -> CallError {
 
 /// Reads answers until the stream ends, all that are there at once.
 async fn read_all(link: &Link, receiver: &mut FrameReceiver, shared: &Shared) -> CallError {
+    let mut answers = Answers::default();
     loop {
         let mut first = match receiver.next().await {
             Ok(Some(frame)) => Some(frame),
             Ok(None) => return CallError::Cancelled,
             Err(error) => return error,
         };
-        let read = shared.take(|| {
+        let read = shared.take(&mut answers, || {
             let frame = match first.take() {
                 Some(frame) => Some(frame),
                 None => receiver.next_here()?,

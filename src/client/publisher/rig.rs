@@ -107,7 +107,7 @@ impl Rig {
                 Step::Send(topic, waiter) => {
                     let message = Message::new("x");
                     let (now, random) = (moment.now, &mut *moment.random);
-                    let batch = self.core.send(&topic, &message.record(), now, random);
+                    let batch = self.core.send(&topic, &message.record(), || now, random);
                     batch.push(waiter);
                 }
             }
@@ -237,7 +237,7 @@ impl Rig {
                 waiters,
                 answer: Err(error),
             } => {
-                let kind = match error {
+                let kind = match &**error {
                     ClientError::OutcomeUnknown { .. } => "unknown".to_owned(),
                     ClientError::TimedOut { .. } => "timed out".to_owned(),
                     ClientError::Refused { reply, .. } => reply.detail.clone(),

@@ -47,12 +47,14 @@ impl Drop for State {
     }
 }
 
-/// What was answered, for the account.
+/// Answers on their way, kept for its memory, and what the account is to know of them.
 #[derive(Default)]
-pub(super) struct Answered {
-    /// One for each batch.
+pub(super) struct Answers {
+    /// Answers to be given.
+    effects: Vec<Effect<Waiters>>,
+    /// One for each batch that is answered.
     generations: Vec<u64>,
-    failure: Option<ClientError>,
+    failure: Option<Box<ClientError>>,
 }
 
 impl Shared {
@@ -107,9 +109,9 @@ impl Shared {
         record: &Record<'_>,
         bytes: u32,
     ) -> Option<Waiter> {
-        let now = clock::mono_now();
         self.wake(|state| {
-            let waiters = state.core.send(topic, record, now, &mut rand::rng());
+            let random = &mut rand::rng();
+            let waiters = state.core.send(topic, record, clock::mono_now, random);
             if waiters.is_empty() {
                 waiters.generation = state.account.begun();
             }
@@ -125,58 +127,53 @@ impl Shared {
     /// Takes what came on a stream, as long as there is more, and answers those who wait for it.
     pub(super) fn take<E>(
         &self,
+        answers: &mut Answers,
         mut next: impl FnMut() -> Result<Option<Event>, E>,
     ) -> Result<(), E> {
-        let mut answers = Vec::new();
         let read = self.with(|state| {
-            let mut random = rand::rng();
-            let mut moment = Moment {
-                now: clock::mono_now(),
-                wall: clock::wall_now(),
-                random: &mut random,
-            };
-            let read = loop {
-                match next() {
-                    Ok(Some(event)) => {
-                        let effects = &mut state.effects;
-                        state.core.handle(event, &mut moment, effects);
-                    }
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
-                }
-            };
+            let read = state.handle(&mut next);
             let is_answer = |effect: &mut _| matches!(effect, Effect::Answered { .. });
-            answers.extend(state.effects.extract_if(.., is_answer));
+            let taken = state.effects.extract_if(.., is_answer);
+            answers.effects.extend(taken);
             read
         });
-        let mut answered = Answered::default();
-        for effect in answers {
+        let mut effects = std::mem::take(&mut answers.effects);
+        for effect in effects.drain(..) {
             if let Effect::Answered { waiters, answer } = effect {
-                self.answer(waiters, answer, &mut answered);
+                self.answer(waiters, answer, answers);
             }
         }
+        answers.effects = effects;
         // Last, so that what is sent upon these answers goes with what the task does now.
-        self.wake(|state| state.note(&mut answered));
+        self.wake(|state| state.note(answers));
         read.unwrap_or(Ok(()))
     }
 
     /// Gives an answer to those who wait for it; [`State::note`] must hear of it.
-    pub(super) fn answer(&self, waiters: Waiters, answer: Answer, answered: &mut Answered) {
-        answered.generations.push(waiters.generation);
-        if let (Err(error), None) = (&answer, &answered.failure) {
-            answered.failure = Some(error.clone());
+    pub(super) fn answer(&self, waiters: Waiters, answer: Answer, answers: &mut Answers) {
+        answers.generations.push(waiters.generation);
+        if let (Err(error), None) = (&answer, &answers.failure) {
+            answers.failure = Some(error.clone());
         }
         self.room.add_permits(waiters.bytes);
         waiters.answer(answer);
     }
 
-    /// Answers the flushes for which everything is answered.
-    pub(super) fn settle(&self) {
-        let due = || self.with(|state| state.account.due()).flatten();
-        while let Some((flushed, result)) = due() {
+    /// Answers the flushes for which everything is answered; whether everything is.
+    pub(super) fn settle(&self, answers: &mut Answers) -> bool {
+        loop {
+            let settled = self.with(|state| {
+                state.note(answers);
+                (state.account.is_settled(), state.account.due())
+            });
+            // Without the state, nothing is left to answer.
+            let (is_settled, due) = settled.unwrap_or((true, None));
+            let Some((flushed, result)) = due else {
+                return is_settled;
+            };
             if let Err(Err(failure)) = flushed.send(result) {
                 // Nobody waits any more: the next flush tells.
-                self.with(|state| state.account.failed(&failure));
+                answers.failure.get_or_insert(Box::new(failure));
             }
         }
     }
@@ -191,13 +188,71 @@ impl Shared {
 }
 
 impl State {
+    fn handle<E>(&mut self, next: &mut impl FnMut() -> Result<Option<Event>, E>) -> Result<(), E> {
+        let mut random = rand::rng();
+        let mut moment = Moment {
+            now: clock::mono_now(),
+            wall: clock::wall_now(),
+            random: &mut random,
+        };
+        while let Some(event) = next()? {
+            self.core.handle(event, &mut moment, &mut self.effects);
+        }
+        Ok(())
+    }
+
     /// What was answered counts as such only now, so that a flush comes after the answers it waits for.
-    pub(super) fn note(&mut self, answered: &mut Answered) {
-        for generation in answered.generations.drain(..) {
+    fn note(&mut self, answers: &mut Answers) {
+        for generation in answers.generations.drain(..) {
             self.account.answered(generation);
         }
-        if let Some(failure) = answered.failure.take() {
+        if let Some(failure) = answers.failure.take() {
             self.account.failed(&failure);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::super::PublisherOptions;
+    use super::super::rig::ME;
+    use super::*;
+    use crate::client::Message;
+
+    fn shared() -> Shared {
+        Shared::new(Core::new(ME, PublisherOptions::default()), 1000)
+    }
+
+    fn send(shared: &Shared) -> Option<Waiter> {
+        let topic = TopicName::new("T").unwrap();
+        shared.send(&topic, &Message::new("x").record(), 1)
+    }
+
+    #[tokio::test]
+    async fn a_panic_leaves_nobody_waiting_and_ends_the_task() {
+        let shared = shared();
+        let mut waiter = send(&shared).unwrap();
+        shared.woken().await;
+        let panics = || shared.with(|_| panic!("as it should"));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        let answer = std::future::poll_fn(|context| waiter.poll(context)).await;
+        assert!(matches!(answer, Err(ClientError::Closed)));
+        assert!(send(&shared).is_none());
+        shared.woken().await;
+        assert!(shared.with(|_| ()).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_gathers_wakes_the_task_once() {
+        let shared = shared();
+        let _waiters: Vec<_> = (0..3).map(|_| send(&shared)).collect();
+        shared.woken().await;
+        let again = tokio::time::timeout(std::time::Duration::ZERO, shared.woken()).await;
+        assert!(again.is_err());
+        shared.with(|state| state.is_woken = false);
+        let _waiter = send(&shared);
+        shared.woken().await;
     }
 }

@@ -11,7 +11,7 @@ use super::core::{Core, Effect, Event, LinkId, Moment, Search, TopicKey};
 use super::find;
 use super::handle::Handle;
 use super::links::{Link, Links};
-use super::shared::{Answered, Shared, State};
+use super::shared::{Answers, Shared, State};
 use super::waiters::Waiters;
 use super::{PublisherOptions, Waiting};
 use crate::client::{Client, ClientError};
@@ -79,7 +79,7 @@ impl Drop for Task {
 impl Task {
     async fn run(mut self) {
         let mut effects = Vec::new();
-        let mut answered = Answered::default();
+        let mut answers = Answers::default();
         let mut wake = None;
         loop {
             self.wait(wake).await;
@@ -90,15 +90,11 @@ impl Task {
             };
             wake = next;
             for effect in effects.drain(..) {
-                self.apply(effect, &mut answered);
+                self.apply(effect, &mut answers);
             }
-            let settled = shared.with(|state| {
-                state.note(&mut answered);
-                state.account.is_settled()
-            });
-            shared.settle();
+            let is_settled = shared.settle(&mut answers);
             self.reap();
-            if self.closing.is_some() && settled != Some(false) {
+            if self.closing.is_some() && is_settled {
                 break;
             }
         }
@@ -186,7 +182,7 @@ impl Task {
         }
     }
 
-    fn apply(&mut self, effect: Effect<Waiters>, answered: &mut Answered) {
+    fn apply(&mut self, effect: Effect<Waiters>, answers: &mut Answers) {
         match effect {
             Effect::Transmit { link, next, batch } => {
                 if let Some(link) = self.by_id.get(&link) {
@@ -194,7 +190,7 @@ impl Task {
                 }
             }
             Effect::Answered { waiters, answer } => {
-                self.shared.answer(waiters, answer, answered);
+                self.shared.answer(waiters, answer, answers);
             }
             Effect::Hold {
                 topic,

@@ -89,9 +89,10 @@ impl World {
         let topic = TopicName::new("T").unwrap();
         let message = Message::new(number.to_le_bytes().to_vec());
         let mut random = StdRng::from_rng(&mut self.random);
+        let now = self.now;
         let batch = self
             .core
-            .send(&topic, &message.record(), self.now, &mut random);
+            .send(&topic, &message.record(), || now, &mut random);
         batch.push(number);
     }
 
@@ -128,7 +129,13 @@ impl World {
                         None => receipt.offset.plus(index as u64),
                         Some(_) => HELD,
                     };
-                    self.complete(waiter, answer.as_ref().map(counted).map_err(Clone::clone));
+                    self.complete(
+                        waiter,
+                        answer
+                            .as_ref()
+                            .map(counted)
+                            .map_err(|error| (**error).clone()),
+                    );
                 }
             }
             Effect::Waiting { .. } => {}

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use super::Receipt;
 use super::core::Answer;
 use crate::client::ClientError;
 
@@ -99,7 +100,7 @@ impl Waiters {
 impl Drop for Waiters {
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.settle(Err(ClientError::Closed));
+            self.settle(Err(Box::new(ClientError::Closed)));
         }
     }
 }
@@ -116,7 +117,7 @@ pub(super) struct Waiter {
 
 impl Waiter {
     /// The answer, once: it may be taken away.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Receipt, ClientError>> {
         let is_last = Arc::strong_count(&self.place) == 1;
         let mut place = self.place.lock();
         let answer = match is_last {
@@ -133,12 +134,120 @@ impl Waiter {
     }
 
     /// What the first one's answer is for this one.
-    fn own(&self, answer: Answer) -> Answer {
-        let mut receipt = answer?;
+    fn own(&self, answer: Answer) -> Result<Receipt, ClientError> {
+        let mut receipt = answer.map_err(|error| *error)?;
         // What is held has no offset yet.
         if receipt.held.is_none() {
             receipt.offset = receipt.offset.plus(u64::from(self.index));
         }
         Ok(receipt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::types::{Epoch, Fingerprint, Offset, PeerName, TopicName, UnixMicros};
+    use crate::wire::index::HostAddress;
+    use crate::wire::index::copies::HeldInfo;
+    use crate::wire::peer::Achieved;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn receipt(offset: u64, held: Option<HeldInfo>) -> Answer {
+        Ok(Receipt {
+            topic: TopicName::new("T").unwrap(),
+            offset: Offset(offset),
+            epoch: Epoch::from_u64(1),
+            duplicate: false,
+            achieved: Achieved { durable: 1, of: 1 },
+            peers: Arc::from([]),
+            host: Arc::new(HostAddress {
+                fingerprint: Fingerprint([1; 32]),
+                name: PeerName::new("1").unwrap(),
+                addresses: vec![],
+                live: true,
+            }),
+            held,
+        })
+    }
+
+    fn poll(waiter: &mut Waiter, woken: &Arc<Woken>) -> Poll<Result<Receipt, ClientError>> {
+        let waker = Waker::from(Arc::clone(woken));
+        waiter.poll(&mut Context::from_waker(&waker))
+    }
+
+    #[test]
+    fn each_makes_its_own_answer_of_one_and_is_woken_once() {
+        let mut batch = Waiters::default();
+        let mut waiters: Vec<_> = (0..4).map(|_| batch.add(10)).collect();
+        assert_eq!(batch.bytes, 40);
+        // Nobody waits for one of them.
+        drop(waiters.remove(1));
+        let woken: Vec<Arc<Woken>> = (0..3).map(|_| Arc::default()).collect();
+        for _ in 0..2 {
+            for (waiter, woken) in waiters.iter_mut().zip(&woken) {
+                assert!(poll(waiter, woken).is_pending());
+            }
+        }
+        // The task that waits may be another one in the end.
+        let last = Arc::default();
+        assert!(poll(&mut waiters[2], &last).is_pending());
+        batch.answer(receipt(7, None));
+        let counts = woken.iter().chain([&last]);
+        let counts: Vec<_> = counts
+            .map(|woken| woken.0.load(Ordering::Relaxed))
+            .collect();
+        assert_eq!(counts, [1, 1, 0, 1]);
+        let answers = waiters
+            .into_iter()
+            .map(|mut waiter| poll(&mut waiter, &last));
+        let offsets: Vec<_> = answers
+            .map(|answer| match answer {
+                Poll::Ready(Ok(receipt)) => receipt.offset.0,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(offsets, [7, 9, 10]);
+    }
+
+    #[test]
+    fn what_is_held_has_no_offset() {
+        let mut batch = Waiters::default();
+        let (_, mut second) = (batch.add(1), batch.add(1));
+        let held = HeldInfo {
+            messages: 2,
+            bytes: 2,
+            since: UnixMicros(0),
+        };
+        batch.answer(receipt(0, Some(held)));
+        let Poll::Ready(Ok(receipt)) = poll(&mut second, &Arc::default()) else {
+            panic!("answered");
+        };
+        assert_eq!((receipt.offset, receipt.held), (Offset(0), Some(held)));
+    }
+
+    #[test]
+    fn a_batch_that_is_dropped_answers_that_all_is_closed() {
+        let mut batch = Waiters::default();
+        let (mut asked, mut other) = (batch.add(1), batch.add(1));
+        let woken = Arc::default();
+        assert!(poll(&mut asked, &woken).is_pending());
+        drop(batch);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        for waiter in [&mut asked, &mut other] {
+            let answer = poll(waiter, &woken);
+            assert!(matches!(answer, Poll::Ready(Err(ClientError::Closed))));
+        }
     }
 }
