@@ -28,8 +28,8 @@ impl<W> Gathered<W> {
     }
 }
 
-/// Memory that batches of one message are cut from: to allocate and free a piece for each would cost
-/// as much as to send it.
+/// Memory that batches of one message are cut from: to allocate and free a piece for each is a good
+/// part of what it costs to send it.
 #[derive(Default)]
 pub(super) struct Block(BytesMut);
 
@@ -92,7 +92,7 @@ impl<W> Gathering<W> {
         if !self.batches.back().is_some_and(takes) {
             let builder = match options.batch_messages {
                 1 => block.builder(BatchBuilder::bytes_with(record)),
-                _ => BatchBuilder::with_capacity(self.next_bytes()),
+                _ => BatchBuilder::with_capacity(self.next_bytes(options)),
             };
             self.batches.push_back(Gathered {
                 builder,
@@ -110,9 +110,10 @@ impl<W> Gathering<W> {
     }
 
     /// What the batch that begins will take: behind a full one comes another full one.
-    fn next_bytes(&self) -> usize {
+    fn next_bytes(&self, options: &PublisherOptions) -> usize {
         let before = self.batches.back().map(|full| full.builder.len());
-        before.unwrap_or(self.usual_bytes).max(LEAST_BYTES)
+        let bytes = before.unwrap_or(self.usual_bytes);
+        bytes.min(options.batch_bytes).max(LEAST_BYTES)
     }
 
     /// Whether the first batch grows no more.

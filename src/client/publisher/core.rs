@@ -28,8 +28,8 @@ pub(super) type TopicKey = u32;
 /// One append stream; never used twice.
 pub(super) type LinkId = u64;
 
-/// What a message is answered with.
-/// The error is boxed: receipts are many, and it would double their size.
+/// What a message is answered with. The error is boxed, for it is larger than a receipt, and receipts
+/// are many.
 pub(super) type Answer = Result<Receipt, Box<ClientError>>;
 
 /// What the outside gives to each step.

@@ -118,6 +118,7 @@ pub(super) struct Waiter {
 impl Waiter {
     /// The answer, once: it may be taken away.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Receipt, ClientError>> {
+        // Then it is answered, and nobody else can ask for it.
         let is_last = Arc::strong_count(&self.place) == 1;
         let mut place = self.place.lock();
         let answer = match is_last {
