@@ -7,10 +7,12 @@
 //! | `answers` | what an answer or a lost stream means for one topic (pure) |
 //! | `tickets` | what is under way on which stream, and whose turn it is (pure) |
 //! | `core` | all topics and their timers (pure) |
-//! | `handle` | what the clones of a publisher share |
-//! | `mailbox` | the queue into a task |
+//! | `waiters` | who waits for the messages of a batch, and their answer |
 //! | `account` | what `flush` waits for |
-//! | `shell` | the task that owns the core |
+//! | `shared` | the core behind a lock: messages come in, answers go out |
+//! | `handle` | what the clones of a publisher share |
+//! | `shell` | the task that does what the core decides |
+//! | `mailbox` | the queue into a task |
 //! | `find` | finds hosts, creates missing topics |
 //! | `holding` | messages left with the index while no host is there (pure) |
 //! | `links` | one append stream per host |
@@ -42,18 +44,20 @@ mod mailbox;
 mod quic_tests;
 #[cfg(test)]
 mod rig;
+mod shared;
 mod shell;
 #[cfg(test)]
 mod simulation;
 mod tickets;
 mod topic;
+mod waiters;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::Client;
 use super::error::ClientError;
@@ -218,8 +222,8 @@ impl Publisher {
     /// ```
     pub async fn send(&self, topic: &TopicName, message: Message) -> Result<Pending, ClientError> {
         let bytes = check_size(&message)?;
-        let answer = self.shared.send(topic, message, bytes).await?;
-        Ok(Pending { answer })
+        let waiter = self.shared.send(topic, &message, bytes).await?;
+        Ok(Pending { waiter })
     }
 
     /// Queues a message and waits until it is durable.
@@ -275,17 +279,14 @@ impl Publisher {
 #[derive(Debug)]
 #[must_use = "it tells whether the message was taken; `flush` tells for all"]
 pub struct Pending {
-    answer: oneshot::Receiver<Result<Receipt, ClientError>>,
+    waiter: waiters::Waiter,
 }
 
 impl Future for Pending {
     type Output = Result<Receipt, ClientError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer)
-            .poll(cx)
-            // The publisher's task is gone, with its runtime.
-            .map(|answer| answer.unwrap_or(Err(ClientError::Closed)))
+        self.waiter.poll(cx)
     }
 }
 

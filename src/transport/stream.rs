@@ -220,6 +220,12 @@ impl FrameReceiver {
         }
     }
 
+    /// The next frame if it came together with the one before: nothing is waited for. As
+    /// [`FrameReceiver::next`] otherwise.
+    pub fn next_here(&mut self) -> Result<Option<Frame>, CallError> {
+        self.take_buffered()
+    }
+
     /// The next frame as a message without payload; an error frame becomes [`CallError::Remote`],
     /// the end of the stream [`DecodeError::Ended`]. Cancellation safe.
     pub async fn expect<M: Message>(&mut self) -> Result<M, CallError> {

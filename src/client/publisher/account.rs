@@ -1,4 +1,5 @@
-//! The account that `flush` waits on: unanswered messages by the flush that covers them.
+//! The account that `flush` waits on: unanswered batches by the flush that covers them. All messages of
+//! a batch are answered at once, so it does not matter if some of them were sent after the flush.
 
 use std::collections::VecDeque;
 
@@ -9,9 +10,9 @@ use crate::client::ClientError;
 /// What a flush answers: the first failure since the last one.
 pub(super) type Flushed = Result<(), ClientError>;
 
-/// Counts unanswered messages by the flush that waits for them.
+/// Counts unanswered batches by the flush that waits for them.
 pub(super) struct Account {
-    /// Unanswered messages per generation; each flush ends one.
+    /// Unanswered batches per generation; each flush ends one.
     unanswered: VecDeque<u64>,
     /// Number of the first generation in `unanswered`.
     first: u64,
@@ -33,7 +34,8 @@ impl Account {
         self.unanswered.iter().all(|&count| count == 0)
     }
 
-    pub(super) fn sent(&mut self) -> u64 {
+    /// A batch begins to gather: its generation.
+    pub(super) fn begun(&mut self) -> u64 {
         let last = self.unanswered.len() - 1;
         self.unanswered[last] += 1;
         self.first + last as u64
@@ -52,20 +54,16 @@ impl Account {
         self.unanswered.push_back(0);
     }
 
-    /// Answers the flushes for which everything is answered.
-    pub(super) fn settle(&mut self) {
-        while self.unanswered.len() > 1 && self.unanswered[0] == 0 {
-            self.unanswered.pop_front();
-            self.first += 1;
-            let Some(flushed) = self.flushes.pop_front() else {
-                return;
-            };
-            let result = self.failure.take().map_or(Ok(()), Err);
-            if let Err(Err(failure)) = flushed.send(result) {
-                // Nobody waits any more: the next flush tells.
-                self.failure = Some(failure);
-            }
+    /// The next flush for which everything is answered, and its answer. A failure that it cannot be
+    /// told is to be handed back.
+    pub(super) fn due(&mut self) -> Option<(oneshot::Sender<Flushed>, Flushed)> {
+        if self.unanswered.len() == 1 || self.unanswered[0] > 0 {
+            return None;
         }
+        self.unanswered.pop_front();
+        self.first += 1;
+        let flushed = self.flushes.pop_front()?;
+        Some((flushed, self.failure.take().map_or(Ok(()), Err)))
     }
 }
 
@@ -73,17 +71,25 @@ impl Account {
 mod tests {
     use super::*;
 
+    fn settle(account: &mut Account) {
+        while let Some((flushed, result)) = account.due() {
+            if let Err(Err(failure)) = flushed.send(result) {
+                account.failed(&failure);
+            }
+        }
+    }
+
     #[test]
     fn a_flush_waits_for_what_was_sent_before_it_only() {
         let mut account = Account::new();
-        let before = account.sent();
+        let before = account.begun();
         let (flushed, mut done) = oneshot::channel();
         account.flush(flushed);
-        let after = account.sent();
-        account.settle();
+        let after = account.begun();
+        settle(&mut account);
         assert!(done.try_recv().is_err());
         account.answered(before);
-        account.settle();
+        settle(&mut account);
         assert!(done.try_recv().unwrap().is_ok());
         assert!(!account.is_settled());
         account.answered(after);
@@ -96,11 +102,11 @@ mod tests {
         account.failed(&ClientError::Closed);
         let (cancelled, _) = oneshot::channel();
         account.flush(cancelled);
-        account.settle();
+        settle(&mut account);
         let flush = |account: &mut Account| {
             let (flushed, mut done) = oneshot::channel();
             account.flush(flushed);
-            account.settle();
+            settle(account);
             done.try_recv().unwrap()
         };
         assert!(flush(&mut account).is_err());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Receipt;
 use super::batches::Sealed;
 use super::core::{Effect, LinkId, Turn};
 use super::topic::{Linked, Phase, Room, Topic};
@@ -140,15 +141,19 @@ impl<W> Topic<W> {
         let (Some(batch), Some(linked)) = (self.sealed.remove(index), self.linked()) else {
             return;
         };
-        turn.effects.push(Effect::Appended {
-            waiters: batch.waiters,
+        let receipt = Receipt {
             topic: self.name.clone(),
-            base: ack.base,
+            offset: ack.base,
+            epoch: linked.route.epoch,
             duplicate: ack.duplicate,
             achieved: ack.achieved,
-            epoch: linked.route.epoch,
-            host: Arc::clone(&linked.host),
             peers: Arc::clone(&linked.peers),
+            host: Arc::clone(&linked.host),
+            held: None,
+        };
+        turn.effects.push(Effect::Answered {
+            waiters: batch.waiters,
+            answer: Ok(receipt),
         });
         self.backoff.reset();
         self.last = None;
@@ -323,8 +328,10 @@ impl<W> Topic<W> {
         }
         while (self.gathered.since()).is_some_and(|since| since.plus(timeout) <= now) {
             let error = self.timed_out(turn);
-            let waiters = self.gathered.give_up_first().unwrap_or_default();
-            fail(waiters, error, turn);
+            // It is there, for it waits since then.
+            if let Some(waiters) = self.gathered.give_up_first() {
+                fail(waiters, error, turn);
+            }
         }
     }
 
@@ -337,8 +344,11 @@ impl<W> Topic<W> {
     }
 }
 
-fn fail<W>(waiters: Vec<W>, error: ClientError, turn: &mut Turn<'_, W>) {
-    turn.effects.push(Effect::Failed { waiters, error });
+fn fail<W>(waiters: W, error: ClientError, turn: &mut Turn<'_, W>) {
+    turn.effects.push(Effect::Answered {
+        waiters,
+        answer: Err(Box::new(error)),
+    });
 }
 
 /// Whether a host that answers so has not taken the batch and will not. Other answers (an internal

@@ -2,17 +2,19 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::PublisherOptions;
-use crate::client::Message;
 use crate::types::{MonoNs, ProducerId, TopicId, UnixMicros};
-use crate::wire::batch::{self, BatchBuilder};
+use crate::wire::batch::{self, BatchBuilder, Record};
+
+/// Room for a few small messages.
+const LEAST_BYTES: usize = 1024;
 
 /// Messages that will be one batch. Nothing of it was ever sent: it has no sequence yet.
 struct Gathered<W> {
     builder: BatchBuilder,
-    waiters: Vec<W>,
+    waiters: W,
     since: MonoNs,
 }
 
@@ -21,60 +23,103 @@ impl<W> Gathered<W> {
         self.builder.count() >= options.batch_messages || self.builder.len() >= options.batch_bytes
     }
 
-    fn takes(&self, message: &Message, options: &PublisherOptions) -> bool {
-        !self.is_full(options) && self.builder.fits(&message.record(), options.batch_bytes)
+    fn takes(&self, record: &Record<'_>, options: &PublisherOptions) -> bool {
+        !self.is_full(options) && self.builder.fits(record, options.batch_bytes)
+    }
+}
+
+/// Memory that batches of one message are cut from: to allocate and free a piece for each is a good
+/// part of what it costs to send it.
+#[derive(Default)]
+pub(super) struct Block(BytesMut);
+
+/// A block lives as long as any batch in it, so that one which is not answered for long keeps no more
+/// than this.
+const BLOCK_BYTES: usize = 16 << 10;
+
+impl Block {
+    /// A builder with room for a batch of so many bytes.
+    fn builder(&mut self, bytes: usize) -> BatchBuilder {
+        if bytes > BLOCK_BYTES / 4 {
+            return BatchBuilder::with_capacity(bytes);
+        }
+        if self.0.capacity() < bytes {
+            // Takes the old one again if nothing of it is in use.
+            self.0.reserve(BLOCK_BYTES);
+        }
+        BatchBuilder::cut_from(&mut self.0, bytes)
     }
 }
 
 /// Messages that were not sent yet, cut into batches; all but the last are full.
-pub(super) struct Gathering<W>(VecDeque<Gathered<W>>);
+pub(super) struct Gathering<W> {
+    batches: VecDeque<Gathered<W>>,
+    /// Bytes of the batch before, which the next one may well have, too.
+    usual_bytes: usize,
+}
 
 impl<W> Default for Gathering<W> {
     fn default() -> Self {
-        Gathering(VecDeque::new())
+        Gathering {
+            batches: VecDeque::new(),
+            usual_bytes: 0,
+        }
     }
 }
 
 impl<W> Gathering<W> {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.batches.is_empty()
     }
 
     /// Since when the oldest waits.
     pub(super) fn since(&self) -> Option<MonoNs> {
-        self.0.front().map(|first| first.since)
+        self.batches.front().map(|first| first.since)
     }
 
+    /// Puts a message into the last batch; whoever waits for it is to be added to those of the batch.
     pub(super) fn push(
         &mut self,
-        message: &Message,
-        waiter: W,
-        now: MonoNs,
+        record: &Record<'_>,
+        now: impl FnOnce() -> MonoNs,
+        block: &mut Block,
         options: &PublisherOptions,
-    ) {
-        if !(self.0.back()).is_some_and(|last| last.takes(message, options)) {
-            // Behind a full batch comes another full one.
-            let builder = match self.0.back() {
-                Some(full) => BatchBuilder::with_capacity(full.builder.len()),
-                None => BatchBuilder::new(),
+    ) -> &mut W
+    where
+        W: Default,
+    {
+        let takes = |last: &Gathered<W>| last.takes(record, options);
+        if !self.batches.back().is_some_and(takes) {
+            let builder = match options.batch_messages {
+                1 => block.builder(BatchBuilder::bytes_with(record)),
+                _ => BatchBuilder::with_capacity(self.next_bytes(options)),
             };
-            self.0.push_back(Gathered {
+            self.batches.push_back(Gathered {
                 builder,
-                waiters: Vec::new(),
-                since: now,
+                waiters: W::default(),
+                since: now(),
             });
         }
         // There is a last one: it was pushed just now, or it takes the message.
-        if let Some(last) = self.0.back_mut() {
-            last.builder.push(&message.record());
-            last.waiters.push(waiter);
-        }
+        let last = self
+            .batches
+            .back_mut()
+            .expect("a batch that takes the message");
+        last.builder.push(record);
+        &mut last.waiters
+    }
+
+    /// What the batch that begins will take: behind a full one comes another full one.
+    fn next_bytes(&self, options: &PublisherOptions) -> usize {
+        let before = self.batches.back().map(|full| full.builder.len());
+        let bytes = before.unwrap_or(self.usual_bytes);
+        bytes.min(options.batch_bytes).max(LEAST_BYTES)
     }
 
     /// Whether the first batch grows no more.
     pub(super) fn has_full(&self, options: &PublisherOptions) -> bool {
         let is_full = |first: &Gathered<W>| first.is_full(options);
-        self.0.len() > 1 || self.0.front().is_some_and(is_full)
+        self.batches.len() > 1 || self.batches.front().is_some_and(is_full)
     }
 
     /// When the first batch is to be sealed: at once if it is full, or when it has lingered.
@@ -96,7 +141,8 @@ impl<W> Gathering<W> {
         options: &PublisherOptions,
     ) -> Option<Sealed<W>> {
         let is_full = self.has_full(options);
-        let first = self.0.pop_front()?;
+        let first = self.batches.pop_front()?;
+        self.usual_bytes = first.builder.len();
         Some(Sealed {
             sequence,
             count: first.builder.count(),
@@ -110,8 +156,8 @@ impl<W> Gathering<W> {
     }
 
     /// Takes out the waiters of the first batch, which will not be sent.
-    pub(super) fn give_up_first(&mut self) -> Option<Vec<W>> {
-        self.0.pop_front().map(|first| first.waiters)
+    pub(super) fn give_up_first(&mut self) -> Option<W> {
+        self.batches.pop_front().map(|first| first.waiters)
     }
 }
 
@@ -121,7 +167,7 @@ pub(super) struct Sealed<W> {
     pub(super) sequence: u64,
     pub(super) count: u32,
     pub(super) bytes: Bytes,
-    pub(super) waiters: Vec<W>,
+    pub(super) waiters: W,
     /// When its first message was given.
     pub(super) since: MonoNs,
     /// Of the transmission that is under way.

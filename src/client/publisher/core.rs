@@ -1,7 +1,7 @@
 //! All topics of a publisher and their timers. Pure: events in, effects out, `now` and
 //! randomness are arguments.
 //!
-//! An event only records what happened; [`Core::pump`] then does for every touched topic what is
+//! A message or an event is only recorded; [`Core::pump`] then does for every touched topic what is
 //! due. A shell that hands in all that has gathered before it pumps thus gets full batches.
 
 use std::collections::BTreeSet;
@@ -11,20 +11,26 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use rand::RngCore;
 
-use super::PublisherOptions;
+use super::batches::Block;
 use super::tickets::{PARTIAL_BATCHES, Tickets};
 use super::topic::{Room, Topic};
-use crate::client::{ClientError, Message};
-use crate::types::{Epoch, Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros};
+use super::{PublisherOptions, Receipt};
+use crate::client::ClientError;
+use crate::types::{Fingerprint, MonoNs, TopicId, TopicName, UnixMicros};
 use crate::wire::Retry;
+use crate::wire::batch::Record;
+use crate::wire::index::Route;
 use crate::wire::index::copies::HeldInfo;
-use crate::wire::index::{HostAddress, Route};
-use crate::wire::peer::{Achieved, AppendAck, AppendNack, AppendNext, Members};
+use crate::wire::peer::{AppendAck, AppendNack, AppendNext, Members};
 
 /// A topic of this publisher, by its place in a table.
 pub(super) type TopicKey = u32;
 /// One append stream; never used twice.
 pub(super) type LinkId = u64;
+
+/// What a message is answered with. The error is boxed, for it is larger than a receipt, and receipts
+/// are many.
+pub(super) type Answer = Result<Receipt, Box<ClientError>>;
 
 /// What the outside gives to each step.
 pub(super) struct Moment<'a> {
@@ -35,14 +41,8 @@ pub(super) struct Moment<'a> {
     pub(super) random: &'a mut dyn RngCore,
 }
 
-/// What happened. `W` stands for whoever waits for a message's answer.
-pub(super) enum Event<W> {
-    /// A message that fits into a batch.
-    Send {
-        topic: TopicName,
-        message: Message,
-        waiter: W,
-    },
+/// What happened, besides messages to send.
+pub(super) enum Event {
     /// Nothing shall linger.
     Flush,
     /// The search found the topic's host, and a stream to it is open.
@@ -111,7 +111,7 @@ pub(super) struct Search {
     pub(super) create: bool,
 }
 
-/// What is to be done.
+/// What is to be done. `W` stands for all who wait for the messages of one batch.
 #[derive(Debug)]
 pub(super) enum Effect<W> {
     /// Find the host and open a stream: answered by `Found` or `NotFound`.
@@ -143,26 +143,9 @@ pub(super) enum Effect<W> {
     },
     /// The process behind the stream is gone for all that is known; the core has given it up.
     Abandon { link: LinkId },
-    /// Messages are durable, the first waiter's at `base`.
-    Appended {
-        waiters: Vec<W>,
-        topic: TopicName,
-        base: Offset,
-        duplicate: bool,
-        achieved: Achieved,
-        epoch: Epoch,
-        host: Arc<HostAddress>,
-        peers: Arc<[PeerName]>,
-    },
-    /// Messages are held by the index.
-    Held {
-        waiters: Vec<W>,
-        topic: TopicName,
-        held: HeldInfo,
-        route: Arc<Route>,
-    },
-    /// Messages have failed.
-    Failed { waiters: Vec<W>, error: ClientError },
+    /// What the messages of a batch are answered with; for each, the offset is counted on from the
+    /// first one's.
+    Answered { waiters: W, answer: Answer },
     /// Tell people what a topic waits for; `None`: for nothing unusual any more.
     Waiting {
         topic: TopicName,
@@ -189,6 +172,7 @@ pub(super) struct Core<W> {
     topics: Vec<Topic<W>>,
     keys: HashMap<TopicName, TopicKey>,
     tickets: Tickets,
+    block: Block,
     /// Topics that something happened to since the last pump.
     touched: Vec<TopicKey>,
     /// Always empty; kept for its memory.
@@ -214,6 +198,7 @@ impl<W> Core<W> {
             topics: Vec::new(),
             keys: HashMap::new(),
             tickets: Tickets::new(most_partial),
+            block: Block::default(),
             touched: Vec::new(),
             turns: Vec::new(),
             wakes: BTreeSet::new(),
@@ -225,24 +210,32 @@ impl<W> Core<W> {
         self.wakes.first().map(|&(at, _)| at)
     }
 
+    /// Takes a message that fits into a batch. Whoever waits for it is to be added to those of its
+    /// batch, which are given back. The time matters for the first message of a batch only.
+    pub(super) fn send(
+        &mut self,
+        topic: &TopicName,
+        record: &Record<'_>,
+        now: impl FnOnce() -> MonoNs,
+        random: &mut dyn RngCore,
+    ) -> &mut W
+    where
+        W: Default,
+    {
+        let key = self.key(topic, random);
+        self.touch(key);
+        let gathered = &mut self.topics[key as usize].gathered;
+        gathered.push(record, now, &mut self.block, &self.options)
+    }
+
     /// Takes note of an event. Answers and failures come out at once, all else with the pump.
     pub(super) fn handle(
         &mut self,
-        event: Event<W>,
+        event: Event,
         moment: &mut Moment<'_>,
         effects: &mut Vec<Effect<W>>,
     ) {
         match event {
-            Event::Send {
-                topic,
-                message,
-                waiter,
-            } => {
-                let key = self.key(topic, moment);
-                let gathering = &mut self.topics[key as usize].gathered;
-                gathering.push(&message, waiter, moment.now, &self.options);
-                self.touch(key);
-            }
             Event::Flush => (0..self.topics.len() as TopicKey).for_each(|key| self.hurry(key)),
             Event::Found {
                 topic,
@@ -339,14 +332,14 @@ impl<W> Core<W> {
         self.turns = turns;
     }
 
-    fn key(&mut self, name: TopicName, moment: &mut Moment<'_>) -> TopicKey {
-        if let Some(&key) = self.keys.get(&name) {
+    fn key(&mut self, name: &TopicName, random: &mut dyn RngCore) -> TopicKey {
+        if let Some(&key) = self.keys.get(name) {
             return key;
         }
         let key = self.topics.len() as TopicKey;
-        let topic = Topic::new(key, name.clone(), self.me, moment.random);
+        let topic = Topic::new(key, name.clone(), self.me, random);
         self.topics.push(topic);
-        self.keys.insert(name, key);
+        self.keys.insert(name.clone(), key);
         key
     }
 

@@ -1,34 +1,34 @@
-//! What the clones of a publisher share: the way into its task, and the room in its buffer.
+//! What the clones of a publisher share: the way to its core and its task.
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{TryAcquireError, oneshot, watch};
+use tokio::task::coop;
 
 use super::Waiting;
 use super::account::Flushed;
-use super::mailbox::Mailbox;
-use super::shell::{Answer, Input, Waiter};
+use super::core::Event;
+use super::shared::Shared;
+use super::shell::Input;
+use super::waiters::Waiter;
 use crate::client::{ClientError, Message};
 use crate::types::TopicName;
 
 /// What the clones of a publisher share.
 pub(super) struct Handle {
-    inbox: Arc<Mailbox<Input>>,
-    room: Arc<Semaphore>,
+    shared: Arc<Shared>,
     buffer_bytes: usize,
     waiting: watch::Receiver<Option<Waiting>>,
 }
 
 impl Handle {
     pub(super) fn new(
-        inbox: &Arc<Mailbox<Input>>,
-        room: &Arc<Semaphore>,
+        shared: &Arc<Shared>,
         buffer_bytes: usize,
         waiting: watch::Receiver<Option<Waiting>>,
     ) -> Self {
         Handle {
-            inbox: Arc::clone(inbox),
-            room: Arc::clone(room),
+            shared: Arc::clone(shared),
             buffer_bytes,
             waiting,
         }
@@ -37,37 +37,36 @@ impl Handle {
     pub(super) async fn send(
         &self,
         topic: &TopicName,
-        message: Message,
+        message: &Message,
         bytes: usize,
-    ) -> Result<oneshot::Receiver<Answer>, ClientError> {
+    ) -> Result<Waiter, ClientError> {
         // `buffer_bytes` is bounded far below u32::MAX.
         let bytes = bytes.min(self.buffer_bytes) as u32;
-        let permit = self.room.acquire_many(bytes).await;
-        permit.map_err(|_| ClientError::Closed)?.forget();
+        // Who sends without end lets others run now and then, for all of them gather into batches.
+        coop::consume_budget().await;
+        let permit = match self.shared.room.try_acquire_many(bytes) {
+            Err(TryAcquireError::NoPermits) => self.shared.room.acquire_many(bytes).await.ok(),
+            permit => permit.ok(),
+        };
+        permit.ok_or(ClientError::Closed)?.forget();
         // No waiting from here on, so that a cancelled call has queued nothing.
-        let (answer, pending) = oneshot::channel();
-        self.inbox.push(Input::Send {
-            topic: topic.clone(),
-            message,
-            waiter: Waiter {
-                answer,
-                bytes,
-                generation: 0,
-            },
-        });
-        Ok(pending)
+        let waiter = self.shared.send(topic, &message.record(), bytes);
+        waiter.ok_or(ClientError::Closed)
     }
 
     pub(super) async fn flush(&self) -> Flushed {
         let (flushed, done) = oneshot::channel();
-        self.inbox.push(Input::Flush(flushed));
+        self.shared.wake(|state| {
+            state.account.flush(flushed);
+            state.inputs.push(Input::Event(Event::Flush));
+        });
         done.await.unwrap_or(Err(ClientError::Closed))
     }
 
     pub(super) async fn close(&self) {
-        self.room.close();
+        self.shared.room.close();
         let (closed, done) = oneshot::channel();
-        self.inbox.push(Input::Close(Some(closed)));
+        self.shared.push(Input::Close(Some(closed)));
         // An error means that the task is gone already.
         let _ = done.await;
     }
@@ -79,6 +78,6 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.inbox.push(Input::Close(None));
+        self.shared.push(Input::Close(None));
     }
 }

@@ -7,13 +7,16 @@
 
 use std::sync::Arc;
 
+use super::Receipt;
 use super::answers::is_certainly_not_taken;
 use super::core::{Effect, Turn};
 use super::topic::{Phase, Topic};
 use crate::client::ClientError;
 use crate::limits;
+use crate::types::Offset;
 use crate::wire::index::Route;
 use crate::wire::index::copies::HeldInfo;
+use crate::wire::peer::Achieved;
 use crate::wire::{ErrorCode, Retry};
 
 /// The batch that is on its way to the index.
@@ -91,11 +94,19 @@ impl<W> Topic<W> {
         if front == Some(holding.sequence)
             && let Some(batch) = self.sealed.pop_front()
         {
-            turn.effects.push(Effect::Held {
-                waiters: batch.waiters,
+            let receipt = Receipt {
                 topic: self.name.clone(),
-                held,
-                route: Arc::clone(&holding.route),
+                offset: Offset(0),
+                epoch: holding.route.epoch,
+                duplicate: false,
+                achieved: Achieved { durable: 0, of: 0 },
+                peers: Arc::from([]),
+                host: Arc::new(holding.route.host.clone()),
+                held: Some(held),
+            };
+            turn.effects.push(Effect::Answered {
+                waiters: batch.waiters,
+                answer: Ok(receipt),
             });
         }
         self.backoff.reset();

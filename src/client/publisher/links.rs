@@ -11,7 +11,8 @@ use tokio::task::AbortHandle;
 
 use super::core::{Event, LinkId};
 use super::mailbox::Mailbox;
-use super::shell::{Input, Waiter};
+use super::shared::{Answers, Shared};
+use super::shell::Input;
 use crate::client::{Client, ClientError};
 use crate::limits;
 use crate::transport::{CallError, Connection, FrameReceiver, FrameSender};
@@ -64,6 +65,19 @@ impl Link {
         }
     }
 
+    /// What a frame says.
+    fn read(&self, frame: &Frame) -> Result<Event, CallError> {
+        if frame.kind == Members::KIND {
+            return Ok(Event::Copied(self.id, frame.decode()?));
+        }
+        self.take_off_owed()?;
+        match frame.kind {
+            ErrorReply::KIND => Err(CallError::Remote(frame.decode()?)),
+            AppendNack::KIND => Ok(Event::Nacked(self.id, frame.decode()?)),
+            _ => Ok(Event::Acked(self.id, frame.decode::<AppendAck>()?)),
+        }
+    }
+
     fn take_off_owed(&self) -> Result<(), CallError> {
         let less = |owed: usize| owed.checked_sub(1);
         let taken = self
@@ -81,16 +95,16 @@ type Slot = Arc<SingleFlight<Option<Arc<Link>>>>;
 /// The links of one publisher, by host.
 pub(super) struct Links {
     client: Client,
-    inbox: Arc<Mailbox<Input>>,
+    shared: Arc<Shared>,
     hosts: Mutex<HashMap<Fingerprint, Slot>>,
     opened: AtomicU64,
 }
 
 impl Links {
-    pub(super) fn new(client: Client, inbox: Arc<Mailbox<Input>>) -> Self {
+    pub(super) fn new(client: Client, shared: Arc<Shared>) -> Self {
         Links {
             client,
-            inbox,
+            shared,
             hosts: Mutex::new(HashMap::new()),
             opened: AtomicU64::new(0),
         }
@@ -142,8 +156,8 @@ impl Links {
             gone: AtomicBool::new(false),
             task: Mutex::new(None),
         });
-        let inbox = Arc::clone(&self.inbox);
-        let task = tokio::spawn(run(Arc::clone(&link), sender, receiver, inbox));
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(run(Arc::clone(&link), sender, receiver, shared));
         *link.task.lock() = Some(task.abort_handle());
         link
     }
@@ -190,16 +204,16 @@ async fn run(
     link: Arc<Link>,
     mut sender: FrameSender,
     mut receiver: FrameReceiver,
-    inbox: Arc<Mailbox<Input>>,
+    shared: Arc<Shared>,
 ) {
     let error = tokio::select! {
         error = write_all(&link, &mut sender) => error,
-        error = read_all(&link, &mut receiver, &inbox) => error,
+        error = read_all(&link, &mut receiver, &shared) => error,
     };
     link.set_gone();
     let retry = error.retry();
     let error = ClientError::call("sending to the host", error);
-    inbox.push(Input::Event(Event::Lost {
+    shared.push(Input::Event(Event::Lost {
         link: link.id,
         error,
         retry,
@@ -225,30 +239,24 @@ async fn write_all(link: &Link, sender: &mut FrameSender) -> CallError {
     }
 }
 
-/// Reads answers until the stream ends.
-async fn read_all(link: &Link, receiver: &mut FrameReceiver, inbox: &Mailbox<Input>) -> CallError {
+/// Reads answers until the stream ends, all that are there at once.
+async fn read_all(link: &Link, receiver: &mut FrameReceiver, shared: &Shared) -> CallError {
+    let mut answers = Answers::default();
     loop {
-        let answer = match receiver.next().await {
-            Ok(Some(frame)) if frame.kind == Members::KIND => copied(link.id, &frame),
-            Ok(Some(frame)) => link.take_off_owed().and_then(|()| read(link.id, &frame)),
-            Ok(None) => Err(CallError::Cancelled),
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(event) => inbox.push(Input::Event(event)),
+        let mut first = match receiver.next().await {
+            Ok(Some(frame)) => Some(frame),
+            Ok(None) => return CallError::Cancelled,
             Err(error) => return error,
+        };
+        let read = shared.take(&mut answers, || {
+            let frame = match first.take() {
+                Some(frame) => Some(frame),
+                None => receiver.next_here()?,
+            };
+            frame.map(|frame| link.read(&frame)).transpose()
+        });
+        if let Err(error) = read {
+            return error;
         }
-    }
-}
-
-fn copied(link: LinkId, frame: &Frame) -> Result<Event<Waiter>, CallError> {
-    Ok(Event::Copied(link, frame.decode()?))
-}
-
-fn read(link: LinkId, frame: &Frame) -> Result<Event<Waiter>, CallError> {
-    match frame.kind {
-        ErrorReply::KIND => Err(CallError::Remote(frame.decode()?)),
-        AppendNack::KIND => Ok(Event::Nacked(link, frame.decode()?)),
-        _ => Ok(Event::Acked(link, frame.decode::<AppendAck>()?)),
     }
 }

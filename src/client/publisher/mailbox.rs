@@ -1,8 +1,7 @@
 //! The queue into a task: many push, one takes all that is there at once.
 //!
-//! Pushing never waits, for a link must never wait for the core while the core waits for the link.
-//! The bound lies with who pushes: messages hold permits of the buffer, answers are taken only for
-//! what was sent, searches are one per topic.
+//! Pushing never waits, for the publisher's task must not wait for a link. The bound lies with who pushes:
+//! batches under way are of messages that hold permits of the buffer.
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;

@@ -1,7 +1,10 @@
 //! The publisher over real QUIC, against an index and a host that keep everything in memory.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -395,4 +398,72 @@ async fn a_message_over_the_bound_is_refused_at_once() {
     };
     let refused = publisher.send(&topic(), message).await;
     assert!(matches!(refused, Err(ClientError::MessageTooLarge { .. })));
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+#[test]
+fn when_the_runtime_ends_nobody_is_left_waiting() {
+    let first = runtime();
+    let (publisher, pending) = first.block_on(async {
+        let world = World::new(true);
+        let publisher = world.client().publisher(PublisherOptions::default());
+        // Nothing else runs before the end.
+        let pending = publisher.send(&topic(), message(0)).await.unwrap();
+        (publisher, pending)
+    });
+    drop(first);
+    runtime().block_on(async {
+        assert!(matches!(pending.await, Err(ClientError::Closed)));
+        let late = publisher.send(&topic(), message(1)).await;
+        assert!(matches!(late, Err(ClientError::Closed)));
+        assert!(matches!(publisher.flush().await, Err(ClientError::Closed)));
+        publisher.close().await;
+    });
+}
+
+#[tokio::test]
+async fn callers_on_several_threads_each_keep_their_order() {
+    const EACH: u32 = 1_000;
+    let world = World::new(true);
+    for options in [one_a_frame(), PublisherOptions::default()] {
+        let before = world.shared.state.lock().host.log.len();
+        let publisher = world.client().publisher(options);
+        let callers = (0..4).map(|caller| {
+            let publisher = publisher.clone();
+            let caller = async move {
+                let mut pending = vec![];
+                for number in 0..EACH {
+                    let message = message(caller * EACH + number);
+                    pending.push(publisher.send(&topic(), message).await.unwrap());
+                }
+                // What was sent before is answered, whoever answers it.
+                publisher.flush().await.unwrap();
+                let mut offsets = vec![];
+                for mut pending in pending {
+                    let now = poll_fn(|context| Poll::Ready(Pin::new(&mut pending).poll(context)));
+                    let Poll::Ready(answer) = now.await else {
+                        panic!("flushed, and not answered");
+                    };
+                    offsets.push(answer.unwrap().offset);
+                }
+                offsets
+            };
+            tokio::task::spawn_blocking(|| runtime().block_on(caller))
+        });
+        for (caller, offsets) in (0..).zip(callers.collect::<Vec<_>>()) {
+            let offsets = offsets.await.unwrap();
+            assert!(offsets.is_sorted());
+            let log = world.shared.state.lock().host.log.clone();
+            let at = |offset: &Offset| log[offset.0 as usize - 1];
+            let numbers: Vec<_> = offsets.iter().map(at).collect();
+            let sent = caller * EACH..(caller + 1) * EACH;
+            assert_eq!(numbers, sent.collect::<Vec<_>>());
+        }
+        let after = world.shared.state.lock().host.log.len();
+        assert_eq!(after - before, 4 * EACH as usize);
+    }
 }

@@ -20,10 +20,22 @@ use crate::wire::{ErrorCode, ErrorReply, Retry};
 /// A core with one topic, its clock and its effects as text: `send 0 #1 p0:0+1` is a transmission
 /// on link 0 under ticket 1 of producer p0, sequence 0, one message.
 pub(super) struct Rig {
-    pub(super) core: Core<u32>,
+    pub(super) core: Core<Vec<u32>>,
     pub(super) now: MonoNs,
     random: StdRng,
     producers: Vec<ProducerId>,
+}
+
+/// What is done with the core.
+pub(super) enum Step {
+    Send(TopicName, u32),
+    Event(Event),
+}
+
+impl From<Event> for Step {
+    fn from(event: Event) -> Self {
+        Step::Event(event)
+    }
 }
 
 /// The key of the publisher under test.
@@ -82,23 +94,31 @@ impl Rig {
         rig
     }
 
-    pub(super) fn steps(&mut self, events: Vec<Event<u32>>) -> Vec<String> {
+    pub(super) fn steps(&mut self, steps: Vec<Step>) -> Vec<String> {
         let mut effects = vec![];
         let mut moment = Moment {
             now: self.now,
             wall: UnixMicros(0),
             random: &mut self.random,
         };
-        for event in events {
-            self.core.handle(event, &mut moment, &mut effects);
+        for step in steps {
+            match step {
+                Step::Event(event) => self.core.handle(event, &mut moment, &mut effects),
+                Step::Send(topic, waiter) => {
+                    let message = Message::new("x");
+                    let (now, random) = (moment.now, &mut *moment.random);
+                    let batch = self.core.send(&topic, &message.record(), || now, random);
+                    batch.push(waiter);
+                }
+            }
         }
         self.core.pump(&mut moment, &mut effects);
         self.core.check();
         effects.iter().map(|effect| self.text(effect)).collect()
     }
 
-    pub(super) fn step(&mut self, event: Event<u32>) -> Vec<String> {
-        self.steps(vec![event])
+    pub(super) fn step(&mut self, step: impl Into<Step>) -> Vec<String> {
+        self.steps(vec![step.into()])
     }
 
     pub(super) fn wait(&mut self, time: Duration) -> Vec<String> {
@@ -176,7 +196,7 @@ impl Rig {
         })
     }
 
-    pub(super) fn text(&mut self, effect: &Effect<u32>) -> String {
+    pub(super) fn text(&mut self, effect: &Effect<Vec<u32>>) -> String {
         match effect {
             Effect::Find { search, how, .. } => {
                 let mut text = format!("find {search}");
@@ -200,16 +220,24 @@ impl Rig {
                 format!("send {link} #{ticket} p{producer}:{sequence}+{count}")
             }
             Effect::Abandon { link } => format!("abandon {link}"),
-            Effect::Appended { waiters, base, .. } => format!("ok {waiters:?} at {base}"),
+            Effect::Answered {
+                waiters,
+                answer: Ok(receipt),
+            } => match receipt.held {
+                None => format!("ok {waiters:?} at {}", receipt.offset),
+                Some(held) => format!("held {waiters:?} of {}", held.messages),
+            },
             Effect::Hold { search, batch, .. } => {
                 let header = batch::verify(batch).unwrap();
                 let producer = self.producer(header.producer);
                 let (sequence, count) = (header.sequence, header.count);
                 format!("hold {search} p{producer}:{sequence}+{count}")
             }
-            Effect::Held { waiters, held, .. } => format!("held {waiters:?} of {}", held.messages),
-            Effect::Failed { waiters, error } => {
-                let kind = match error {
+            Effect::Answered {
+                waiters,
+                answer: Err(error),
+            } => {
+                let kind = match &**error {
                     ClientError::OutcomeUnknown { .. } => "unknown".to_owned(),
                     ClientError::TimedOut { .. } => "timed out".to_owned(),
                     ClientError::Refused { reply, .. } => reply.detail.clone(),
@@ -223,7 +251,7 @@ impl Rig {
     }
 }
 
-fn found(topic: u32, search: u64, link: u64, route: Arc<Route>) -> Event<u32> {
+fn found(topic: u32, search: u64, link: u64, route: Arc<Route>) -> Event {
     Event::Found {
         topic,
         search,
@@ -232,14 +260,10 @@ fn found(topic: u32, search: u64, link: u64, route: Arc<Route>) -> Event<u32> {
     }
 }
 
-pub(super) fn send(waiter: u32) -> Event<u32> {
+pub(super) fn send(waiter: u32) -> Step {
     send_to("T", waiter)
 }
 
-pub(super) fn send_to(topic: &str, waiter: u32) -> Event<u32> {
-    Event::Send {
-        topic: TopicName::new(topic).unwrap(),
-        message: Message::new("x"),
-        waiter,
-    }
+pub(super) fn send_to(topic: &str, waiter: u32) -> Step {
+    Step::Send(TopicName::new(topic).unwrap(), waiter)
 }

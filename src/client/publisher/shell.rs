@@ -1,51 +1,33 @@
-//! The task that owns the core.
+//! The task that does what the core decides, and keeps its links and searches.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::account::{Account, Flushed};
 use super::core::{Core, Effect, Event, LinkId, Moment, Search, TopicKey};
 use super::find;
 use super::handle::Handle;
 use super::links::{Link, Links};
-use super::mailbox::Mailbox;
-use super::{PublisherOptions, Receipt, Waiting};
-use crate::client::{Client, ClientError, Message};
+use super::shared::{Answers, Shared, State};
+use super::waiters::Waiters;
+use super::{PublisherOptions, Waiting};
+use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::limits;
 use crate::transport::CallError;
-use crate::types::{Offset, PeerName, TopicId, TopicName};
+use crate::types::{MonoNs, TopicId, TopicName};
 use crate::wire::Retry;
 use crate::wire::index::Route;
-use crate::wire::index::copies::{HeldInfo, HeldMessages, HoldMessages};
-use crate::wire::peer::Achieved;
+use crate::wire::index::copies::{HeldMessages, HoldMessages};
 
-pub(super) type Answer = Result<Receipt, ClientError>;
-
-/// Who waits for a message.
-pub(super) struct Waiter {
-    pub(super) answer: oneshot::Sender<Answer>,
-    /// Permits of the buffer.
-    pub(super) bytes: u32,
-    /// Which flush waits for it; set when the task takes it.
-    pub(super) generation: u64,
-}
-
-/// What comes into the task.
+/// What only the task can take: it keeps the links.
 pub(super) enum Input {
-    Send {
-        topic: TopicName,
-        message: Message,
-        waiter: Waiter,
-    },
-    Flush(oneshot::Sender<Flushed>),
     /// End when everything is answered.
     Close(Option<oneshot::Sender<()>>),
-    Event(Event<Waiter>),
+    Event(Event),
     Found {
         topic: TopicKey,
         search: u64,
@@ -56,20 +38,17 @@ pub(super) enum Input {
 
 /// Starts the task of a publisher.
 pub(super) fn start(client: Client, options: PublisherOptions) -> Handle {
-    let inbox = Arc::new(Mailbox::new());
-    let room = Arc::new(Semaphore::new(options.buffer_bytes));
-    let (told, waiting) = watch::channel(None);
-    let handle = Handle::new(&inbox, &room, options.buffer_bytes, waiting);
     let me = client.identity().fingerprint();
+    let core = Core::new(me, options.clone());
+    let shared = Arc::new(Shared::new(core, options.buffer_bytes));
+    let (told, waiting) = watch::channel(None);
+    let handle = Handle::new(&shared, options.buffer_bytes, waiting);
     let task = Task {
-        links: Arc::new(Links::new(client, Arc::clone(&inbox))),
-        inbox,
-        room,
-        core: Core::new(me, options.clone()),
+        links: Arc::new(Links::new(client, Arc::clone(&shared))),
+        shared,
         options: Arc::new(options),
         by_id: HashMap::new(),
         searches: JoinSet::new(),
-        account: Account::new(),
         waits: HashMap::new(),
         told,
         closing: None,
@@ -80,13 +59,10 @@ pub(super) fn start(client: Client, options: PublisherOptions) -> Handle {
 
 struct Task {
     links: Arc<Links>,
-    inbox: Arc<Mailbox<Input>>,
-    room: Arc<Semaphore>,
-    core: Core<Waiter>,
+    shared: Arc<Shared>,
     options: Arc<PublisherOptions>,
     by_id: HashMap<LinkId, Arc<Link>>,
     searches: JoinSet<()>,
-    account: Account,
     /// What topics wait for.
     waits: HashMap<TopicName, String>,
     told: watch::Sender<Option<Waiting>>,
@@ -96,101 +72,94 @@ struct Task {
 /// However the task ends, nobody is left waiting, and nothing runs on.
 impl Drop for Task {
     fn drop(&mut self) {
-        self.inbox.close();
-        self.room.close();
+        self.shared.end();
     }
 }
 
 impl Task {
     async fn run(mut self) {
-        let mut inputs = Vec::new();
         let mut effects = Vec::new();
-        while !(self.closing.is_some() && self.account.is_settled()) {
-            self.wait(&mut inputs).await;
-            let mut random = rand::rng();
-            let mut moment = Moment {
-                now: clock::mono_now(),
-                wall: clock::wall_now(),
-                random: &mut random,
+        let mut answers = Answers::default();
+        let mut wake = None;
+        loop {
+            self.wait(wake).await;
+            let shared = Arc::clone(&self.shared);
+            // None: a step has panicked elsewhere.
+            let Some(next) = shared.with(|state| self.step(state, &mut effects)) else {
+                break;
             };
-            for input in inputs.drain(..) {
-                if let Some(event) = self.take(input) {
-                    self.core.handle(event, &mut moment, &mut effects);
-                }
-            }
-            self.core.pump(&mut moment, &mut effects);
+            wake = next;
             for effect in effects.drain(..) {
-                self.apply(effect);
+                self.apply(effect, &mut answers);
             }
-            self.account.settle();
+            let is_settled = shared.settle(&mut answers);
             self.reap();
+            if self.closing.is_some() && is_settled {
+                break;
+            }
         }
-        self.room.close();
+        self.shared.room.close();
         for closed in self.closing.take().unwrap_or_default() {
             // Fails only for a caller that waits no more.
             let _ = closed.send(());
         }
     }
 
-    /// Waits for input or for the core's next timer.
-    async fn wait(&self, inputs: &mut Vec<Input>) {
-        let taking = self.inbox.take(inputs);
-        match self.core.next_wake() {
-            None => taking.await,
+    /// Waits for something to do, or for the core's next timer.
+    async fn wait(&self, wake: Option<MonoNs>) {
+        let woken = self.shared.woken();
+        match wake {
+            None => woken.await,
             Some(wake) => {
                 let pause = wake.since(clock::mono_now());
                 // Elapsed: the pump does what is due.
-                let _ = tokio::time::timeout(pause, taking).await;
+                let _ = tokio::time::timeout(pause, woken).await;
             }
         }
     }
 
+    /// Takes what there is and lets the core do what is due; when it has to do so next.
+    fn step(&mut self, state: &mut State, effects: &mut Vec<Effect<Waiters>>) -> Option<MonoNs> {
+        state.is_woken = false;
+        std::mem::swap(&mut state.effects, effects);
+        let mut random = rand::rng();
+        let mut moment = Moment {
+            now: clock::mono_now(),
+            wall: clock::wall_now(),
+            random: &mut random,
+        };
+        for input in state.inputs.drain(..) {
+            let event = self.take(input);
+            state.core.handle(event, &mut moment, effects);
+        }
+        state.core.pump(&mut moment, effects);
+        state.core.next_wake()
+    }
+
     /// Notes an input down and says what it means to the core.
-    fn take(&mut self, input: Input) -> Option<Event<Waiter>> {
+    fn take(&mut self, input: Input) -> Event {
         match input {
-            Input::Send {
-                topic,
-                message,
-                mut waiter,
-            } => {
-                waiter.generation = self.account.sent();
-                Some(Event::Send {
-                    topic,
-                    message,
-                    waiter,
-                })
-            }
-            Input::Flush(flushed) => {
-                self.account.flush(flushed);
-                Some(Event::Flush)
-            }
             Input::Close(closed) => {
                 self.closing.get_or_insert_default().extend(closed);
-                Some(Event::Flush)
+                Event::Flush
             }
             Input::Found {
                 topic,
                 search,
                 route,
                 link,
-            } => Some(self.found(topic, search, route, link)),
+            } => self.found(topic, search, route, link),
             Input::Event(event) => {
                 if let Event::Lost { link, .. } = &event {
                     self.by_id.remove(link);
                 }
-                Some(event)
+                event
             }
         }
     }
 
     /// A link that was lost before the core knew it would never be reported again.
-    fn found(
-        &mut self,
-        topic: TopicKey,
-        search: u64,
-        route: Arc<Route>,
-        link: Arc<Link>,
-    ) -> Event<Waiter> {
+    fn found(&mut self, topic: TopicKey, search: u64, route: Arc<Route>, link: Arc<Link>) -> Event {
         if link.is_gone() {
             let error = ClientError::Broken {
                 doing: format!("opening an append stream to peer {}", route.host.name),
@@ -213,14 +182,16 @@ impl Task {
         }
     }
 
-    fn apply(&mut self, effect: Effect<Waiter>) {
+    fn apply(&mut self, effect: Effect<Waiters>, answers: &mut Answers) {
         match effect {
             Effect::Transmit { link, next, batch } => {
                 if let Some(link) = self.by_id.get(&link) {
                     link.transmit(next, batch);
                 }
             }
-            Effect::Appended { .. } => self.appended(effect),
+            Effect::Answered { waiters, answer } => {
+                self.shared.answer(waiters, answer, answers);
+            }
             Effect::Hold {
                 topic,
                 name,
@@ -228,18 +199,6 @@ impl Task {
                 life,
                 batch,
             } => self.hold(topic, &name, search, life, &batch),
-            Effect::Held {
-                waiters,
-                topic,
-                held,
-                route,
-            } => self.held(waiters, &topic, held, &route),
-            Effect::Failed { waiters, error } => {
-                self.account.failed(&error);
-                for waiter in waiters {
-                    self.answer(waiter, Err(error.clone()));
-                }
-            }
             Effect::Find {
                 topic,
                 name,
@@ -260,53 +219,6 @@ impl Task {
         }
     }
 
-    fn appended(&mut self, effect: Effect<Waiter>) {
-        let Effect::Appended {
-            waiters,
-            topic,
-            base,
-            duplicate,
-            achieved,
-            epoch,
-            host,
-            peers,
-        } = effect
-        else {
-            return;
-        };
-        for (index, waiter) in waiters.into_iter().enumerate() {
-            let receipt = Receipt {
-                topic: topic.clone(),
-                offset: base.plus(index as u64),
-                epoch,
-                duplicate,
-                achieved,
-                peers: Arc::clone(&peers),
-                host: Arc::clone(&host),
-                held: None,
-            };
-            self.answer(waiter, Ok(receipt));
-        }
-    }
-
-    fn held(&mut self, waiters: Vec<Waiter>, topic: &TopicName, held: HeldInfo, route: &Route) {
-        let host = Arc::new(route.host.clone());
-        let peers: Arc<[PeerName]> = Arc::from([]);
-        for waiter in waiters {
-            let receipt = Receipt {
-                topic: topic.clone(),
-                offset: Offset(0),
-                epoch: route.epoch,
-                duplicate: false,
-                achieved: Achieved { durable: 0, of: 0 },
-                peers: Arc::clone(&peers),
-                host: Arc::clone(&host),
-                held: Some(held),
-            };
-            self.answer(waiter, Ok(receipt));
-        }
-    }
-
     fn hold(
         &mut self,
         topic: TopicKey,
@@ -316,7 +228,7 @@ impl Task {
         batch: &Bytes,
     ) {
         let index = self.links.client().index().clone();
-        let inbox = Arc::clone(&self.inbox);
+        let shared = Arc::clone(&self.shared);
         let doing = format!("leaving messages for topic '{name}' with the index");
         let request = HoldMessages {
             topic: life,
@@ -324,7 +236,7 @@ impl Task {
         };
         self.searches.spawn(async move {
             let asked = index.call_once(&doing, &request, limits::HOLD_TIMEOUT);
-            inbox.push(Input::Event(match asked.await {
+            shared.push(Input::Event(match asked.await {
                 Ok(HeldMessages { held }) => Event::Held {
                     topic,
                     search,
@@ -340,19 +252,12 @@ impl Task {
         });
     }
 
-    fn answer(&mut self, waiter: Waiter, answer: Answer) {
-        self.account.answered(waiter.generation);
-        self.room.add_permits(waiter.bytes as usize);
-        // A dropped `Pending` wants no answer.
-        let _ = waiter.answer.send(answer);
-    }
-
     fn find(&mut self, topic: TopicKey, name: TopicName, search: u64, how: Search) {
         let links = Arc::clone(&self.links);
-        let inbox = Arc::clone(&self.inbox);
+        let shared = Arc::clone(&self.shared);
         let options = Arc::clone(&self.options);
         self.searches.spawn(async move {
-            inbox.push(match find::find(&links, &options, &name, how).await {
+            shared.push(match find::find(&links, &options, &name, how).await {
                 Ok((route, link)) => Input::Found {
                     topic,
                     search,
@@ -366,9 +271,9 @@ impl Task {
 
     fn probe(&mut self, topic: TopicKey, name: TopicName, search: u64) {
         let client = self.links.client().clone();
-        let inbox = Arc::clone(&self.inbox);
+        let shared = Arc::clone(&self.shared);
         self.searches.spawn(async move {
-            inbox.push(match client.route(&name, true).await {
+            shared.push(match client.route(&name, true).await {
                 Ok(route) => Input::Event(Event::Probed {
                     topic,
                     search,

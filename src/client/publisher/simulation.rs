@@ -11,10 +11,10 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::PublisherOptions;
 use super::core::{Core, Effect, Event, LinkId, Moment};
 use super::fake_host::Host;
 use super::rig::ME;
+use super::{PublisherOptions, Receipt};
 use crate::client::{ClientError, Message};
 use crate::replication::held::{Held, HeldQueue, Incoming, Quotas};
 use crate::types::{Fingerprint, MonoNs, Offset, PeerName, TopicId, TopicName, UnixMicros};
@@ -28,14 +28,14 @@ use crate::wire::{ErrorCode, ErrorReply, Retry};
 #[derive(Default)]
 struct Stream {
     up: VecDeque<(AppendNext, Bytes)>,
-    down: VecDeque<Event<u32>>,
+    down: VecDeque<Event>,
 }
 
 /// What a held message is answered with.
 const HELD: Offset = Offset(0);
 
 struct World {
-    core: Core<u32>,
+    core: Core<Vec<u32>>,
     host: Host,
     streams: HashMap<LinkId, Stream>,
     /// The stream that new searches get.
@@ -85,7 +85,18 @@ impl World {
         }
     }
 
-    fn step(&mut self, event: Option<Event<u32>>) {
+    fn send(&mut self, number: u32) {
+        let topic = TopicName::new("T").unwrap();
+        let message = Message::new(number.to_le_bytes().to_vec());
+        let mut random = StdRng::from_rng(&mut self.random);
+        let now = self.now;
+        let batch = self
+            .core
+            .send(&topic, &message.record(), || now, &mut random);
+        batch.push(number);
+    }
+
+    fn step(&mut self, event: Option<Event>) {
         let mut effects = vec![];
         let mut random = StdRng::from_rng(&mut self.random);
         let mut moment = Moment {
@@ -101,7 +112,7 @@ impl World {
         effects.into_iter().for_each(|effect| self.apply(effect));
     }
 
-    fn apply(&mut self, effect: Effect<u32>) {
+    fn apply(&mut self, effect: Effect<Vec<u32>>) {
         match effect {
             Effect::Find { topic, search, .. } => self.searches.push((topic, search, false)),
             Effect::Probe { topic, search, .. } => self.searches.push((topic, search, true)),
@@ -112,14 +123,19 @@ impl World {
             }
             // The host may go on reading what is on its way, and nobody hears of it.
             Effect::Abandon { link } => self.end(link),
-            Effect::Appended { waiters, base, .. } => {
+            Effect::Answered { waiters, answer } => {
                 for (index, waiter) in waiters.into_iter().enumerate() {
-                    self.complete(waiter, Ok(base.plus(index as u64)));
-                }
-            }
-            Effect::Failed { waiters, error } => {
-                for waiter in waiters {
-                    self.complete(waiter, Err(error.clone()));
+                    let counted = |receipt: &Receipt| match receipt.held {
+                        None => receipt.offset.plus(index as u64),
+                        Some(_) => HELD,
+                    };
+                    self.complete(
+                        waiter,
+                        answer
+                            .as_ref()
+                            .map(counted)
+                            .map_err(|error| (**error).clone()),
+                    );
                 }
             }
             Effect::Waiting { .. } => {}
@@ -129,11 +145,6 @@ impl World {
                 batch,
                 ..
             } => self.holds.push((topic, search, batch)),
-            Effect::Held { waiters, .. } => {
-                for waiter in waiters {
-                    self.complete(waiter, Ok(HELD));
-                }
-            }
         }
     }
 
@@ -409,11 +420,8 @@ impl World {
 
     fn run(&mut self, messages: u32) {
         for number in 0..messages {
-            self.step(Some(Event::Send {
-                topic: TopicName::new("T").unwrap(),
-                message: Message::new(number.to_le_bytes().to_vec()),
-                waiter: number,
-            }));
+            self.send(number);
+            self.step(None);
             for _ in 0..self.random.random_range(0..8) {
                 self.happen();
             }

@@ -28,9 +28,31 @@ impl BatchBuilder {
 
     /// As [`BatchBuilder::new`], with room for a batch of so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(bytes.max(HEADER_BYTES));
+        Self::in_buffer(BytesMut::with_capacity(bytes.max(HEADER_BYTES)))
+    }
+
+    /// As [`BatchBuilder::with_capacity`], in memory cut off the front of `block`, which must be empty.
+    pub fn cut_from(block: &mut BytesMut, bytes: usize) -> Self {
+        debug_assert!(block.is_empty());
+        let bytes = bytes.max(HEADER_BYTES);
+        block.reserve(bytes);
+        let rest = block.split_off(bytes);
+        Self::in_buffer(std::mem::replace(block, rest))
+    }
+
+    fn in_buffer(mut buffer: BytesMut) -> Self {
         buffer.put_bytes(0, HEADER_BYTES);
         BatchBuilder { buffer, count: 0 }
+    }
+
+    /// Bytes of a batch of this message alone, or a few more.
+    pub fn bytes_with(record: &Record<'_>) -> usize {
+        HEADER_BYTES + Self::most_bytes(record)
+    }
+
+    /// Never less than what is written: twenty bytes for flags and lengths, ten more a header.
+    fn most_bytes(record: &Record<'_>) -> usize {
+        record.size() + 20 + 10 * record.headers.len()
     }
 
     /// Messages so far.
@@ -51,8 +73,7 @@ impl BatchBuilder {
     /// Whether `record` still fits within the bounds of a batch and within `target_bytes`; the
     /// first message always fits.
     pub fn fits(&self, record: &Record<'_>, target_bytes: usize) -> bool {
-        // Ten bytes for flags and lengths, ten more a header: never less than what is written.
-        let after = self.len() + record.size() + 20 + 10 * record.headers.len();
+        let after = self.len() + Self::most_bytes(record);
         self.is_empty()
             || (after <= target_bytes.min(limits::BATCH_BYTES)
                 && self.count < limits::BATCH_MESSAGES)

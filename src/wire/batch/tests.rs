@@ -21,6 +21,28 @@ fn sample() -> Bytes {
 }
 
 #[test]
+fn batches_cut_from_one_block_are_as_others_and_take_no_more_than_they_said() {
+    let mut block = BytesMut::with_capacity(1000);
+    let records = [body(b"hello"), body(&[7; 200]), body(b"")];
+    let seal = |mut builder: BatchBuilder, record: &Record<'_>| {
+        builder.push(record);
+        builder.seal(TopicId([1; 16]), ProducerId([2; 16]), 7, UnixMicros(1_000))
+    };
+    let mut left = 1000;
+    let mut batches = vec![];
+    for record in &records {
+        let bytes = BatchBuilder::bytes_with(record);
+        batches.push(seal(BatchBuilder::cut_from(&mut block, bytes), record));
+        left -= bytes;
+        assert_eq!(block.capacity(), left);
+    }
+    for (batch, record) in batches.iter().zip(&records) {
+        assert_eq!(*batch, seal(BatchBuilder::new(), record));
+        verify(batch).unwrap();
+    }
+}
+
+#[test]
 fn the_layout_is_frozen() {
     let hex: String = sample().iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(
