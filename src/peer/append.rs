@@ -35,7 +35,9 @@ pub(super) async fn single(
         .map_err(|_| journal_stopped())?;
     let appended = taken(outcome.await.map_err(|_| journal_stopped())?)?;
     let durable_on = settled(host, appended).await?;
-    record(host, caller, &appended);
+    if !appended.duplicate {
+        record(host, caller, &appended);
+    }
     Ok(Appended {
         base: appended.base,
         duplicate: appended.duplicate,
@@ -121,9 +123,6 @@ pub(super) fn refused(refusal: &Refusal) -> ErrorReply {
 }
 
 fn record(host: &Host, caller: &Caller, appended: &journal::Appended) {
-    if appended.duplicate {
-        return;
-    }
     if let Some(topic) = host.journal.topic(appended.topic) {
         let count = u64::from(appended.count);
         host.record_traffic(Direction::Sent, caller, &topic, appended.base, count);
@@ -216,6 +215,7 @@ async fn answer_all(
         caller,
         sender,
         told: HashMap::new(),
+        unrecorded: None,
     };
     loop {
         let everything = answers.room.available_permits() == limits::APPENDS_PER_STREAM;
@@ -239,6 +239,7 @@ async fn answer_all(
                 None => { reading = false; 0 }
             },
         };
+        replies.record();
         // If the caller does not take its answers, nothing is lost: it asks again and the dedupe
         // answers.
         replies.sender.flush().await?;
@@ -253,6 +254,8 @@ struct Replies<'a> {
     sender: &'a mut FrameSender,
     /// The peers that were last told to have a topic's appends, where it is not this one alone.
     told: HashMap<TopicId, Arc<[Fingerprint]>>,
+    /// What was answered last, as far as it followed one upon the other, for the log of traffic.
+    unrecorded: Option<journal::Appended>,
 }
 
 impl Replies<'_> {
@@ -276,7 +279,7 @@ impl Replies<'_> {
     fn answer(&mut self, ticket: u64, appended: &journal::Appended, settlement: Settlement) {
         match settlement {
             Ok(durable_on) => {
-                record(self.host, self.caller, appended);
+                self.note(appended);
                 self.name(ticket, appended.topic, &durable_on);
                 self.sender.buffer(&AppendAck {
                     ticket,
@@ -286,6 +289,29 @@ impl Replies<'_> {
                 });
             }
             Err(error) => self.sender.buffer(&AppendNack { ticket, error }),
+        }
+    }
+
+    /// Notes an append for the log of traffic, where most are of the same topic as the one before.
+    fn note(&mut self, appended: &journal::Appended) {
+        if appended.duplicate {
+            return;
+        }
+        if let Some(run) = &mut self.unrecorded
+            && run.topic == appended.topic
+            && run.base.plus(u64::from(run.count)) == appended.base
+            && let Some(count) = run.count.checked_add(appended.count)
+        {
+            run.count = count;
+            return;
+        }
+        self.record();
+        self.unrecorded = Some(*appended);
+    }
+
+    fn record(&mut self) {
+        if let Some(run) = self.unrecorded.take() {
+            record(self.host, self.caller, &run);
         }
     }
 
