@@ -27,6 +27,8 @@ pub fn frame(data: &[u8]) {
     let whole = cut(stream, stream.len().max(1), max);
     let pieces = cut(stream, usize::from(*step) + 1, max);
     assert_eq!(whole, pieces, "frames depend on how the stream was cut");
+    let fed = fed(stream, usize::from(*step) + 1, max);
+    assert_eq!(whole, fed, "frames depend on how the decoder is given them");
     assert!(whole.0.iter().all(|frame| frame.rest.len() < max));
     for frame in &whole.0 {
         again::<ErrorReply>(frame);
@@ -43,6 +45,23 @@ fn cut(stream: &[u8], step: usize, max: usize) -> (Vec<Frame>, Option<String>) {
             match decoder.next() {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
+                Err(error) => return (frames, Some(error.to_string())),
+            }
+        }
+    }
+    let end = decoder.finish().err().map(|error| error.to_string());
+    (frames, end)
+}
+
+/// As [`cut`], with each frame given no more than it lacks.
+fn fed(stream: &[u8], step: usize, max: usize) -> (Vec<Frame>, Option<String>) {
+    let mut decoder = FrameDecoder::new(max);
+    let mut frames = Vec::new();
+    for chunk in stream.chunks(step) {
+        let mut chunk = Bytes::copy_from_slice(chunk);
+        while !chunk.is_empty() {
+            match decoder.feed(&mut chunk).and_then(|()| decoder.next()) {
+                Ok(frame) => frames.extend(frame),
                 Err(error) => return (frames, Some(error.to_string())),
             }
         }

@@ -2,8 +2,10 @@
 //! is answered.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use waypost::bench::{Sample, histogram};
 use waypost::clock;
@@ -49,37 +51,48 @@ impl<L: Lane> Generator for Lanes<L> {
     fn run(&mut self, length: Duration) -> Running<'_> {
         Box::pin(async move {
             let began = clock::mono_now();
+            // One for all: one for each lane would be more than a cache holds.
+            let sum = Arc::new(Mutex::new(empty()));
             let mut running = JoinSet::new();
             for lane in self.0.drain(..) {
-                running.spawn(drive(lane, began, length));
+                running.spawn(drive(lane, began, length, Arc::clone(&sum)));
             }
-            let mut all = vec![];
             while let Some(joined) = running.join_next().await {
-                let (lane, sample) = joined??;
-                self.0.push(lane);
-                all.push(sample);
+                self.0.push(joined??);
             }
-            Sample::merged(all).ok_or_else(|| "no lanes".into())
+            let sum = std::mem::replace(&mut *sum.lock(), empty());
+            Ok(sum)
         })
     }
 }
 
-async fn drive<L: Lane>(mut lane: L, began: MonoNs, length: Duration) -> Result<(L, Sample)> {
-    let mut sample = Sample {
+fn empty() -> Sample {
+    Sample {
         ops: 0,
         bytes: 0,
         elapsed: Duration::ZERO,
         times: histogram(),
         cpu: Duration::ZERO,
-    };
-    while sample.elapsed < length {
+    }
+}
+
+async fn drive<L: Lane>(
+    mut lane: L,
+    began: MonoNs,
+    length: Duration,
+    sum: Arc<Mutex<Sample>>,
+) -> Result<L> {
+    let mut before = Duration::ZERO;
+    while before < length {
         let did = lane.once().await?;
         let elapsed = clock::mono_now().since(began);
-        let time = (elapsed - sample.elapsed).as_nanos() as u64;
-        sample.times.record(time.max(1))?;
-        sample.elapsed = elapsed;
-        sample.ops += did.ops;
-        sample.bytes += did.bytes;
+        let time = (elapsed - before).as_nanos() as u64;
+        before = elapsed;
+        let mut sum = sum.lock();
+        sum.times.record(time.max(1))?;
+        sum.elapsed = sum.elapsed.max(elapsed);
+        sum.ops += did.ops;
+        sum.bytes += did.bytes;
     }
-    Ok((lane, sample))
+    Ok(lane)
 }

@@ -10,7 +10,7 @@ use waypost::client::{Client, ClientOptions, Message, Publisher, PublisherOption
 use waypost::client::{PullOptions, ReadFrom};
 use waypost::transport::Identity;
 use waypost::types::{IndexAddress, Offset, PeerName, TopicName, TopicSettings};
-use waypost::wire::index::{Lookup as Question, NewTopic};
+use waypost::wire::index::NewTopic;
 
 use crate::contest::Contender;
 use crate::lanes::{Did, Generator, Lane, Lanes};
@@ -200,11 +200,7 @@ struct Lookup {
 impl Lane for Lookup {
     async fn once(&mut self) -> Result<Did> {
         self.next = (self.next + 1) % self.topics.len();
-        let name = self.topics[self.next].clone();
-        let index = self.client.index();
-        index
-            .call("looking up a topic", &Question { name }, true)
-            .await?;
+        self.client.lookup(&self.topics[self.next]).await?;
         Ok(Did { ops: 1, bytes: 0 })
     }
 }
