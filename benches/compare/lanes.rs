@@ -50,6 +50,9 @@ impl<L: Lane> Lanes<L> {
 impl<L: Lane> Generator for Lanes<L> {
     fn run(&mut self, length: Duration) -> Running<'_> {
         Box::pin(async move {
+            if self.0.is_empty() {
+                return Err("no lanes".into());
+            }
             let began = clock::mono_now();
             // One for all: one for each lane would be more than a cache holds.
             let sum = Arc::new(Mutex::new(empty()));

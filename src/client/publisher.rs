@@ -64,7 +64,7 @@ use super::error::ClientError;
 use super::message::Message;
 use crate::limits;
 use crate::types::{Epoch, Offset, PeerName, TopicName, TopicSettings};
-use crate::wire::batch::HEADER_BYTES;
+use crate::wire::batch::{BatchBuilder, Record};
 use crate::wire::index::HostAddress;
 use crate::wire::index::copies::HeldInfo;
 use crate::wire::peer::Achieved;
@@ -221,8 +221,9 @@ impl Publisher {
     /// # }
     /// ```
     pub async fn send(&self, topic: &TopicName, message: Message) -> Result<Pending, ClientError> {
-        let bytes = check_size(&message)?;
-        let waiter = self.shared.send(topic, &message, bytes).await?;
+        let record = message.record();
+        let bytes = check_size(&record)?;
+        let waiter = self.shared.send(topic, &record, bytes).await?;
         Ok(Pending { waiter })
     }
 
@@ -291,11 +292,10 @@ impl Future for Pending {
 }
 
 /// The message's bytes as they count against the bound of a message.
-fn check_size(message: &Message) -> Result<usize, ClientError> {
-    let record = message.record();
+fn check_size(record: &Record<'_>) -> Result<usize, ClientError> {
     let found = record.size();
     // Lengths of many tiny headers count as well: what is sealed must fit into a batch.
-    let encoded = HEADER_BYTES + found + 20 + 10 * record.headers.len();
+    let encoded = BatchBuilder::bytes_with(record);
     if found > limits::MESSAGE_BYTES || encoded > limits::BATCH_BYTES {
         return Err(ClientError::MessageTooLarge {
             found: found.max(encoded),

@@ -62,12 +62,15 @@ pub(super) struct Writer {
     pub(super) broken: bool,
 }
 
+/// The table, for longer than a borrow.
+type TableGuard = ArcMutexGuard<RawMutex, Table>;
+
 /// A group that is decided and laid out, and not written yet.
 pub(super) struct Begun {
     /// `None`: nothing came of its commands that is written.
     group: Option<SealedGroup>,
     /// Held until the group is synced: nobody else sees decisions that are not durable.
-    table: ArcMutexGuard<RawMutex, Table>,
+    table: TableGuard,
     answers: Vec<(Done, Outcome)>,
     commands: usize,
 }
@@ -215,14 +218,18 @@ impl Writer {
         shared.space.stop();
     }
 
-    fn begin(&mut self, room: Room, bytes: u64) -> Group {
+    /// A group to be laid, and the table that it is decided by.
+    fn begin(&mut self, room: Room, bytes: u64) -> (Group, TableGuard) {
         if room.roll
             && let Some(next) = self.shared.space.roll()
         {
             self.roll(next);
         }
         let bytes = bytes.min(room.all) as usize;
-        Group::begin(self.group + 1, &self.active, &mut self.tail, bytes)
+        let group = Group::begin(self.group + 1, &self.active, &mut self.tail, bytes);
+        let table = self.shared.table.lock_arc();
+        self.shared.table_ahead.store(true, Ordering::Release);
+        (group, table)
     }
 
     fn roll(&mut self, next: Prepared) {
@@ -259,9 +266,7 @@ impl Writer {
                 return Err(error);
             }
         };
-        let mut group = self.begin(room, bytes);
-        let mut table = self.shared.table.lock_arc();
-        self.shared.table_ahead.store(true, Ordering::Release);
+        let (mut group, mut table) = self.begin(room, bytes);
         let wall = clock::wall_now();
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
@@ -275,7 +280,7 @@ impl Writer {
     fn laid(
         &mut self,
         group: Group,
-        table: ArcMutexGuard<RawMutex, Table>,
+        table: TableGuard,
         answers: Vec<(Done, Outcome)>,
         commands: usize,
     ) -> Begun {
@@ -466,9 +471,7 @@ impl Writer {
         // Trims and markers only.
         let bytes = records.len() as u64 * TRIM_ENTRY_BYTES;
         let room = self.shared.space.reserve(bytes)?;
-        let mut group = self.begin(room, bytes);
-        let mut table = self.shared.table.lock_arc();
-        self.shared.table_ahead.store(true, Ordering::Release);
+        let (mut group, mut table) = self.begin(room, bytes);
         for record in records {
             let topic = record.topic();
             // On a full disk what does not fit is tried again at the next look.

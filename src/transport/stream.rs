@@ -311,8 +311,8 @@ impl FrameReceiver {
         }
     }
 
-    /// Takes what came, once all that came before was taken; `false` at the end of the stream. Several chunks are taken at once, which
-    /// also notices an end that came with the data.
+    /// Takes what came, once all that came before was taken; `false` at the end of the stream. Several
+    /// chunks are taken at once, which also notices an end that came with the data.
     async fn fill(&mut self) -> Result<bool, CallError> {
         if self.at_end {
             return Ok(false);

@@ -182,20 +182,8 @@ impl FrameDecoder {
             if missing == 0 || came.is_empty() {
                 return Ok(());
             }
-            let taken = came.split_to(missing.min(came.len()));
-            if self.buffer.capacity() - self.buffer.len() < taken.len() {
-                self.make_room(missing, taken.len());
-            }
-            self.buffer.extend_from_slice(&taken);
+            self.push(&came.split_to(missing.min(came.len())));
         }
-    }
-
-    /// A length is only a claim: room is made for as much again as has come, or as the frame before had, so
-    /// that idle streams cost nothing.
-    fn make_room(&mut self, missing: usize, least: usize) {
-        let ahead = self.buffer.len().max(limits::FRAME_AHEAD_BYTES);
-        let room = missing.min(ahead.max(self.last));
-        self.buffer.reserve(room.max(least));
     }
 
     /// Whether nothing of a frame is here.
@@ -211,7 +199,11 @@ impl FrameDecoder {
             return Ok(None);
         };
         if self.buffer.len() < LENGTH_BYTES + length {
-            self.make_room(LENGTH_BYTES + length - self.buffer.len(), 0);
+            // A length is only a claim: room is made for as much again as has come, or as the frame
+            // before had, so that idle streams cost nothing.
+            let missing = LENGTH_BYTES + length - self.buffer.len();
+            let ahead = self.buffer.len().max(limits::FRAME_AHEAD_BYTES);
+            self.buffer.reserve(missing.min(ahead.max(self.last)));
             return Ok(None);
         }
         self.last = length.min(limits::DATA_FRAME_BYTES);

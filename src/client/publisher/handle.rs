@@ -11,8 +11,9 @@ use super::core::Event;
 use super::shared::Shared;
 use super::shell::Input;
 use super::waiters::Waiter;
-use crate::client::{ClientError, Message};
+use crate::client::ClientError;
 use crate::types::TopicName;
+use crate::wire::batch::Record;
 
 /// What the clones of a publisher share.
 pub(super) struct Handle {
@@ -37,7 +38,7 @@ impl Handle {
     pub(super) async fn send(
         &self,
         topic: &TopicName,
-        message: &Message,
+        record: &Record<'_>,
         bytes: usize,
     ) -> Result<Waiter, ClientError> {
         // `buffer_bytes` is bounded far below u32::MAX.
@@ -50,7 +51,7 @@ impl Handle {
         };
         permit.ok_or(ClientError::Closed)?.forget();
         // No waiting from here on, so that a cancelled call has queued nothing.
-        let waiter = self.shared.send(topic, &message.record(), bytes);
+        let waiter = self.shared.send(topic, record, bytes);
         waiter.ok_or(ClientError::Closed)
     }
 

@@ -78,6 +78,12 @@ impl Watched {
         outcome
     }
 
+    fn wait_for_the_end(&self) {
+        until("the writer ends", || {
+            self.journal.submit_blocking(append(0, 9, 0, &[b"x"])) == Err(Stopped)
+        });
+    }
+
     fn committed_here(&self) -> bool {
         *self.last.lock() == Some(thread::current().id())
     }
@@ -134,9 +140,7 @@ fn a_failed_sync_on_the_submitters_thread_stops_the_journal() {
     let outcome = watched.defer(b"lost");
     watched.journal.commit_deferred();
     assert_eq!(outcome.blocking_recv(), Ok(Outcome::Stopped));
-    until("the writer ends", || {
-        watched.journal.submit_blocking(append(0, 9, 0, &[b"x"])) == Err(Stopped)
-    });
+    watched.wait_for_the_end();
     assert_eq!(watched.fatal.load(Ordering::SeqCst), 1);
     watched.journal.close();
 }
@@ -155,9 +159,7 @@ fn a_panic_on_the_submitters_thread_stops_the_journal() {
     );
     // Nothing is committed on top of half a group.
     watched.panics.store(false, Ordering::SeqCst);
-    until("the writer ends", || {
-        watched.journal.submit_blocking(append(0, 9, 0, &[b"x"])) == Err(Stopped)
-    });
+    watched.wait_for_the_end();
     watched.journal.close();
 }
 
@@ -249,8 +251,6 @@ fn a_failed_write_of_a_group_that_was_begun_stops_the_journal() {
     watched.journal.commit_deferred();
     watched.journal.commit_deferred();
     assert_eq!(outcome.blocking_recv(), Ok(Outcome::Stopped));
-    until("the writer ends", || {
-        watched.journal.submit_blocking(append(0, 9, 0, &[b"x"])) == Err(Stopped)
-    });
+    watched.wait_for_the_end();
     assert_eq!(watched.fatal.load(Ordering::SeqCst), 1);
 }
