@@ -52,7 +52,7 @@ pub use index_link::{IndexLink, IndexLinkOptions};
 pub use message::{Delivery, Message, ReceivedMessage};
 pub use metrics::{Metrics, PeerMetrics};
 pub use publisher::{Pending, Publisher, PublisherOptions, Receipt, Waiting};
-pub use pull::{Position, PullOptions, Pulled};
+pub use pull::{Position, PullOptions, PullStream, Pulled};
 
 use crate::clock;
 use crate::transport::{Endpoint, EndpointOptions, Identity, KnownIndex, Pool};

@@ -154,6 +154,20 @@ impl Client {
         }
     }
 
+    /// Whether to ask anew after an answer broke off that had begun; does what that takes.
+    pub(crate) async fn may_go_on(
+        &self,
+        topic: &TopicName,
+        doing: &str,
+        route: &Route,
+        error: CallError,
+    ) -> Result<(), ClientError> {
+        match self.judge::<()>(topic, doing, route, error).await {
+            Ok(()) | Err(Failure::Again(_)) => Ok(()),
+            Err(Failure::Final(error)) => Err(error),
+        }
+    }
+
     /// Does what the failed call's retry class demands before a next try.
     async fn judge<T>(
         &self,

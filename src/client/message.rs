@@ -143,6 +143,19 @@ impl Delivery {
         Ok(())
     }
 
+    /// Takes up what came behind it.
+    pub(crate) fn join(&mut self, behind: Delivery) {
+        debug_assert_eq!(behind.from, self.next);
+        self.next = behind.next;
+        self.end = self.end.max(behind.end);
+        self.batches.extend(behind.batches);
+    }
+
+    /// Bytes of its batches.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.batches.iter().map(|batch| batch.len() as u64).sum()
+    }
+
     /// Verifies `batches` and that they continue without a gap from `from` on.
     pub(crate) fn verified(
         topic: &TopicName,

@@ -1,25 +1,23 @@
-//! Pull: what is new since a position; and setting positions.
+//! Pull: what is new since a position, at once or piece by piece; and setting positions.
 
 use std::time::Duration;
 
-use bytes::Bytes;
+mod host_pull;
+mod stream;
 
 use super::Client;
 use super::error::ClientError;
 use super::message::Delivery;
 use crate::limits;
-use crate::transport::{CallError, Connection, FrameReceiver};
+use crate::transport::{CallError, Connection};
 use crate::types::{Group, Offset, TopicId, TopicName};
-use crate::wire::Message;
-use crate::wire::batch::{self, BatchError};
+use crate::wire::ErrorReply;
+use crate::wire::batch::BatchError;
 use crate::wire::index::Route;
-use crate::wire::peer::{
-    Commit, Data, PositionValue, Pull, PullStarted, ReadFrom, TopicState, TopicStatus,
-};
-use crate::wire::{DecodeError, ErrorReply};
-
-/// Data of a pull must keep coming; this long without any is a failure.
-const DATA_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::wire::peer::{Commit, PositionValue, PullStarted, ReadFrom, TopicState, TopicStatus};
+pub(super) use host_pull::split_batches;
+use host_pull::{HostPull, Verified};
+pub use stream::PullStream;
 
 /// A position in a topic: what is read next, and the sequence of the commit that set it.
 pub type Position = PositionValue;
@@ -195,11 +193,11 @@ fn is_settled(wanted: Position, standing: Position, before: Option<Offset>, rese
     !overtaken || at_edge || (standing.next >= wanted.next && !reset)
 }
 
-/// What came over the wire. A batch that does not verify is the host's fault, and no reason to ask again.
+/// What came over the wire.
 struct RawPull {
     started: PullStarted,
     topic: TopicId,
-    delivery: Result<Delivery, BatchError>,
+    delivery: Verified,
 }
 
 impl RawPull {
@@ -223,60 +221,33 @@ async fn pull_once(
     topic: &TopicName,
     options: &PullOptions,
 ) -> Result<RawPull, CallError> {
-    let request = Pull {
-        topic: route.topic,
-        epoch: route.epoch,
-        from: options.from.clone(),
-        max_bytes: options.max_bytes,
-        max_messages: options.max_messages,
-        wait_ms: u32::try_from(options.wait.as_millis()).unwrap_or(u32::MAX),
-        group: options.group.clone(),
-    };
-    let (mut sender, mut receiver) = connection.open(&request).await?;
-    sender.finish();
-    receiver.set_max(limits::FRAME_BYTES);
-    let patience = options.wait + DATA_TIMEOUT;
-    let started: PullStarted = match receiver.next_within(patience).await? {
-        Some(frame) if frame.kind == ErrorReply::KIND => return Err(remote(&frame)?),
-        Some(frame) => frame.decode()?,
-        None => {
-            let expected = PullStarted::NAME;
-            return Err(DecodeError::Ended { expected }.into());
-        }
-    };
+    let mut pull = HostPull::open(connection, route, topic, options).await?;
+    let delivery = Delivery::at(topic, pull.started.from, pull.started.end);
     // What is asked for, and a batch that begins within it.
     let most = options.max_bytes.saturating_add(limits::FRAME_BYTES as u64);
-    let delivery = Delivery::at(topic, started.from, started.end);
-    let delivery = read_data(&mut receiver, delivery, most).await?;
+    let delivery = read_all(&mut pull, delivery, most).await?;
     Ok(RawPull {
-        started,
+        started: pull.started,
         topic: route.topic,
         delivery,
     })
 }
 
-/// Takes up what comes. Each frame is verified while the processor still has it at hand.
-async fn read_data(
-    receiver: &mut FrameReceiver,
-    mut delivery: Delivery,
+async fn read_all(
+    pull: &mut HostPull,
+    mut all: Delivery,
     most: u64,
-) -> Result<Result<Delivery, BatchError>, CallError> {
+) -> Result<Verified, CallError> {
     let mut bytes = 0;
-    while let Some(frame) = receiver.next_within(DATA_TIMEOUT).await? {
-        if frame.kind == ErrorReply::KIND {
-            return Err(remote(&frame)?);
-        }
-        let (data, payload) = frame.decode_with_payload::<Data>()?;
-        delivery.end = delivery.end.max(data.end);
-        bytes += payload.len() as u64;
+    while let Some(verified) = pull.next().await? {
+        let Ok(came) = verified else {
+            return Ok(verified);
+        };
+        bytes += came.bytes();
         within(bytes, most)?;
-        let mut batches = vec![];
-        split_batches(payload, &mut batches)?;
-        if let Err(bad) = delivery.take(batches) {
-            return Ok(Err(bad));
-        }
+        all.join(came);
     }
-    Ok(Ok(delivery))
+    Ok(Ok(all))
 }
 
 /// A host must not fill our memory.
@@ -287,25 +258,6 @@ fn within(bytes: u64, most: u64) -> Result<(), CallError> {
     let detail = format!("the host sent {bytes} bytes where {most} were the most");
     let code = crate::wire::ErrorCode::TooLarge;
     Err(CallError::Remote(ErrorReply::new(code, detail)))
-}
-
-/// Cuts a Data frame's payload into batches.
-pub(super) fn split_batches(payload: Bytes, batches: &mut Vec<Bytes>) -> Result<(), CallError> {
-    let mut rest = payload;
-    while let Some((first, after)) = batch::split_first(&rest).map_err(bad_batch)? {
-        batches.push(first);
-        rest = after;
-    }
-    Ok(())
-}
-
-fn bad_batch(error: BatchError) -> CallError {
-    let code = crate::wire::ErrorCode::CorruptBatch;
-    CallError::Remote(ErrorReply::new(code, error.to_string()))
-}
-
-fn remote(frame: &crate::wire::Frame) -> Result<CallError, CallError> {
-    Ok(CallError::Remote(frame.decode::<ErrorReply>()?))
 }
 
 #[cfg(test)]

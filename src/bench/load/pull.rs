@@ -5,8 +5,7 @@ use super::lookup::check;
 use crate::bench::error::BenchError;
 use crate::bench::lanes::{Did, Lane};
 use crate::bench::work::Topics;
-use crate::client::{Client, PullOptions, ReadFrom};
-use crate::types::{Offset, TopicName};
+use crate::client::{Client, PullOptions, PullStream, Pulled, ReadFrom};
 
 /// Reads topics from their start to their end, one after the other.
 pub struct PullLane {
@@ -37,20 +36,6 @@ impl PullLane {
             });
         lanes.collect()
     }
-
-    async fn pull(&self, topic: &TopicName, from: Offset) -> Result<Offset, BenchError> {
-        let options = PullOptions {
-            from: ReadFrom::Offset(from),
-            ..PullOptions::default()
-        };
-        let pulled = self.client.pull(topic, &options).await;
-        let delivery = pulled.map_err(BenchError::waypost("pulling"))?.delivery;
-        // The first one's size stands for all: batches are verified by their checksums.
-        if let Some(Ok(first)) = delivery.messages().next() {
-            check("bytes of a body", self.size, first.body.len())?;
-        }
-        Ok(delivery.next)
-    }
 }
 
 impl Lane for PullLane {
@@ -58,17 +43,31 @@ impl Lane for PullLane {
     async fn once(&mut self, _: u64) -> Result<Did, BenchError> {
         let topic = self.topics.name(self.next)?;
         self.next += 1;
-        let mut next = Offset(1);
-        while next <= Offset(self.messages) {
-            let before = next;
-            next = self.pull(&topic, before).await?;
-            if next == before {
-                check("messages stored", self.messages, before.0 - 1)?;
+        let options = PullOptions {
+            from: ReadFrom::Start,
+            max_bytes: u64::MAX,
+            max_messages: self.messages,
+            ..PullOptions::default()
+        };
+        let (mut stream, mut read) = (self.client.pull_stream(&topic, options), 0);
+        while let Some(pulled) = next(&mut stream).await? {
+            // The first one's size stands for all: batches are verified by their checksums.
+            if read == 0
+                && let Some(Ok(first)) = pulled.delivery.messages().next()
+            {
+                check("bytes of a body", self.size, first.body.len())?;
             }
+            read += pulled.delivery.count();
         }
+        check("messages read", self.messages, read)?;
         Ok(Did {
             ops: self.messages,
             bytes: self.messages * self.size as u64,
         })
     }
+}
+
+async fn next(stream: &mut PullStream) -> Result<Option<Pulled>, BenchError> {
+    let pulled = stream.next().await;
+    pulled.map_err(BenchError::waypost("pulling"))
 }

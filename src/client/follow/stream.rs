@@ -164,8 +164,7 @@ fn decode(frame: &Frame) -> Result<Down, CallError> {
     match frame.kind {
         Data::KIND => {
             let (Data { slot, end }, payload) = frame.decode_with_payload::<Data>()?;
-            let mut batches = vec![];
-            split_batches(payload, &mut batches)?;
+            let batches = split_batches(payload)?;
             Ok(Down::Data { slot, end, batches })
         }
         Added::KIND => Ok(Down::Added(frame.decode()?)),
