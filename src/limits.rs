@@ -113,8 +113,13 @@ pub const PULL_WAIT: Duration = Duration::from_secs(300);
 /// Receive buffer asked for each UDP socket. The usual 208 KiB are one burst of a fast sender: what
 /// does not fit is lost, and the sender slows down by a third each time.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
-/// Bytes of unacknowledged sent data per connection.
+/// Bytes of unacknowledged sent data per connection, on a path as long as any.
 pub const SEND_WINDOW_BYTES: u64 = 16 << 20;
+/// The same on a path as short as any: more only lies in queues, and QUIC looks through all of it for each
+/// packet.
+pub const SEND_WINDOW_MIN_BYTES: u64 = 4 << 20;
+/// Bytes that the fastest path takes in a second, 10 Gbit.
+pub const PATH_BYTES_PER_S: u64 = 1_250_000_000;
 /// Handshakes in flight at one endpoint; further ones are refused.
 pub const HANDSHAKES: usize = 512;
 /// Handshakes in flight from which an endpoint makes callers prove their address (QUIC Retry,

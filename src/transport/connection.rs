@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +27,8 @@ struct Inner {
     peer: Fingerprint,
     deadlines: Arc<Deadlines>,
     first_frame: FirstFrame,
+    /// How much may be sent that is not acknowledged.
+    send_window: AtomicU64,
     /// The account of an accepted connection; none on a dialled one.
     admission: Option<Arc<Admission>>,
 }
@@ -43,6 +45,7 @@ impl Connection {
             quinn,
             deadlines,
             first_frame: FirstFrame::default(),
+            send_window: AtomicU64::new(limits::SEND_WINDOW_BYTES),
             admission,
         })))
     }
@@ -134,6 +137,20 @@ impl Connection {
         }
     }
 
+    /// Lets no more be under way than fills the path: called with each stream, for the first round trips are
+    /// measured while both sides are busy with the handshake.
+    pub(super) fn fit_send_window(&self) {
+        let held = self.0.send_window.load(Ordering::Relaxed);
+        if held == limits::SEND_WINDOW_MIN_BYTES {
+            return;
+        }
+        let fitting = send_window(self.rtt());
+        if fitting < held {
+            self.0.send_window.store(fitting, Ordering::Relaxed);
+            self.0.quinn.set_send_window(fitting);
+        }
+    }
+
     /// One write with request and end, then the reply.
     async fn exchange<R: Request>(
         &self,
@@ -166,6 +183,7 @@ impl Connection {
         max_reply: usize,
     ) -> Result<(FrameSender, FrameReceiver, Result<(), CallError>), CallError> {
         let (send, recv) = self.0.quinn.open_bi().await?;
+        self.fit_send_window();
         let mut sender = FrameSender::new(send, None);
         let receiver = FrameReceiver::new(recv, max_reply);
         let first = self.0.first_frame.take();
@@ -187,6 +205,13 @@ impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Connection({} at {})", self.peer(), self.remote_addr())
     }
+}
+
+/// What a path of this round trip takes until the first of it can be acknowledged.
+fn send_window(rtt: Duration) -> u64 {
+    let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+    let fills = limits::PATH_BYTES_PER_S.saturating_mul(micros) / 1_000_000;
+    fills.clamp(limits::SEND_WINDOW_MIN_BYTES, limits::SEND_WINDOW_BYTES)
 }
 
 /// The fingerprint of the certificate that the handshake was made with.
@@ -248,5 +273,20 @@ impl Drop for TakenFrame<'_> {
         if let Some(from) = self.from {
             from.set(std::mem::take(&mut self.frame));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_fills_the_path_and_no_more() {
+        let of = |micros| send_window(Duration::from_micros(micros));
+        assert_eq!(of(0), limits::SEND_WINDOW_MIN_BYTES);
+        assert_eq!(of(1_000), limits::SEND_WINDOW_MIN_BYTES);
+        assert_eq!(of(8_000), 10_000_000);
+        assert_eq!(of(50_000), limits::SEND_WINDOW_BYTES);
+        assert_eq!(send_window(Duration::MAX), limits::SEND_WINDOW_BYTES);
     }
 }

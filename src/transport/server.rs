@@ -259,6 +259,7 @@ struct Stay<S: Service> {
 
 impl<S: Service> Stay<S> {
     fn start(&self, request: RequestStream) {
+        self.connection.fit_send_window();
         let service = self.service.clone();
         let mut stream =
             Box::pin(service.stream(self.conn.clone(), self.connection.clone(), request));
