@@ -9,7 +9,7 @@ use serde_json::json;
 use waypost::client::{Client, ClientOptions, Message, Publisher, PublisherOptions};
 use waypost::client::{PullOptions, ReadFrom};
 use waypost::transport::Identity;
-use waypost::types::{IndexAddress, Offset, PeerName, TopicName, TopicSettings};
+use waypost::types::{IndexAddress, PeerName, TopicName, TopicSettings};
 use waypost::wire::index::NewTopic;
 
 use crate::contest::Contender;
@@ -216,21 +216,18 @@ struct Pull {
 impl Lane for Pull {
     async fn once(&mut self) -> Result<Did> {
         let mut did = Did { ops: 0, bytes: 0 };
-        let mut next = Offset(1);
-        while did.ops < self.messages {
-            let options = PullOptions {
-                from: ReadFrom::Offset(next),
-                ..PullOptions::default()
-            };
-            let delivery = self.client.pull(&self.topic, &options).await?.delivery;
-            for message in delivery.messages() {
+        let options = PullOptions {
+            from: ReadFrom::Start,
+            max_bytes: u64::MAX,
+            max_messages: self.messages,
+            ..PullOptions::default()
+        };
+        let mut stream = self.client.pull_stream(&self.topic, options);
+        while let Some(pulled) = stream.next().await? {
+            for message in pulled.delivery.messages() {
                 did.ops += 1;
                 did.bytes += message?.body.len() as u64;
             }
-            if delivery.next == next {
-                break;
-            }
-            next = delivery.next;
         }
         if (did.ops, did.bytes) != (self.messages, self.messages * self.size as u64) {
             return Err(format!("{} messages of {} bytes came", did.ops, did.bytes).into());

@@ -10,12 +10,12 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::nearest::explained;
 use crate::cli::received::Form;
 use crate::cli::{output, units, wait};
-use crate::client::{Client, ClientError, Position, PullOptions, Pulled, ReadFrom};
+use crate::client::{Client, ClientError, Position, PullOptions, PullStream, Pulled, ReadFrom};
 use crate::clock;
 use crate::types::{MonoNs, Offset};
 use crate::wire::batch::BatchError;
 
-/// Messages of one request: enough to keep a host busy, little enough to be shown at once.
+/// Messages of the first request, and of one commit: little enough to be shown at once.
 const PAGE_BYTES: u64 = 8 << 20;
 /// How long one request waits at the host; then it is asked again, or not at all.
 const WAIT: Duration = Duration::from_secs(10);
@@ -67,11 +67,10 @@ impl Pull<'_> {
         patience: Duration,
     ) -> Result<Pulled, CliError> {
         let topic = &self.args.topic;
-        let max = self.args.max.map_or(u64::MAX, |max| max.get());
         let options = PullOptions {
             from,
             group: self.args.read.group.clone(),
-            max_messages: max - self.printed,
+            max_messages: self.wanted(),
             max_bytes: PAGE_BYTES,
             wait: patience,
         };
@@ -145,17 +144,63 @@ impl Pull<'_> {
     /// Prints and commits page by page, up to the end as it was at first.
     async fn pages(&mut self, ctx: &Context, first: Pulled) -> Result<(), CliError> {
         let end = first.delivery.end;
-        let mut page = first;
+        self.print(&first).await?;
+        let mut last = self.commit(first).await?;
+        let next = last.delivery.next;
+        let options = PullOptions {
+            from: ReadFrom::Offset(next),
+            group: self.args.read.group.clone(),
+            max_messages: self.wanted().min(end.0.saturating_sub(next.0)),
+            max_bytes: u64::MAX,
+            wait: Duration::ZERO,
+        };
+        let mut stream = self.client.pull_stream(&self.args.topic, options);
+        let mut shown = 0;
         loop {
-            self.print(&page).await?;
-            self.commit(&page).await?;
-            let done = self.args.max.is_some_and(|max| self.printed >= max.get());
-            if done || page.delivery.is_empty() || page.delivery.next >= end {
-                return Ok(());
+            match self.piece(ctx, &mut stream).await {
+                Ok(Some(piece)) => {
+                    self.print(&piece).await?;
+                    shown += piece.delivery.bytes();
+                    last = Pulled {
+                        position: last.position,
+                        ..piece
+                    };
+                    if shown >= PAGE_BYTES {
+                        last = self.commit(last).await?;
+                        shown = 0;
+                    }
+                }
+                // What was shown before it broke off is not to come again.
+                ended => {
+                    if shown > 0 {
+                        self.commit(last).await?;
+                    }
+                    return ended.map(drop);
+                }
             }
-            let from = ReadFrom::Offset(page.delivery.next);
-            page = self.page(ctx, from, Duration::ZERO).await?;
         }
+    }
+
+    async fn piece(
+        &self,
+        ctx: &Context,
+        stream: &mut PullStream,
+    ) -> Result<Option<Pulled>, CliError> {
+        let topic = &self.args.topic;
+        let next = async {
+            match stream.next().await {
+                Ok(piece) => Ok(piece),
+                Err(error) => Err(explained(self.client, topic, error).await),
+            }
+        };
+        ctx.answer(format!("the host of topic '{topic}'"), next)
+            .await
+    }
+
+    /// Messages that may yet be shown.
+    fn wanted(&self) -> u64 {
+        let max = self.args.max.map_or(u64::MAX, |max| max.get());
+        max.saturating_sub(self.printed)
     }
 
     async fn print(&mut self, page: &Pulled) -> Result<(), CliError> {
@@ -186,12 +231,13 @@ impl Pull<'_> {
         }
     }
 
-    async fn commit(&self, page: &Pulled) -> Result<(), CliError> {
+    /// Answers the page with the position that holds now.
+    async fn commit(&self, page: Pulled) -> Result<Pulled, CliError> {
         let (topic, read) = (&self.args.topic, &self.args.read);
         let committed = match (read.from, read.commits()) {
-            (_, false) => return Ok(()),
-            (None, _) if page.delivery.is_empty() => return Ok(()),
-            (None, _) => self.client.commit(topic, page).await,
+            (_, false) => return Ok(page),
+            (None, _) if page.delivery.is_empty() => return Ok(page),
+            (None, _) => self.client.commit(topic, &page).await,
             // From a place that was named the position goes there, back too and without a message.
             (Some(_), _) => {
                 let position = position_after(page.position, page.delivery.next);
@@ -202,8 +248,12 @@ impl Pull<'_> {
                     .await
             }
         };
-        committed.map(drop).map_err(|error| {
+        let position = committed.map_err(|error| {
             CliError::from(error).detail("found", "the messages were shown; they will come again")
+        })?;
+        Ok(Pulled {
+            position: Some(position),
+            ..page
         })
     }
 
