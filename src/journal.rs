@@ -197,18 +197,21 @@ impl Journal {
     /// Waits for room in the bounded queue, then queues. Commands submitted by one task one after
     /// the other take effect in that order.
     pub async fn submit(&self, command: Command, done: Done) -> Result<(), Stopped> {
-        self.inner.shared.queue.push(command, done, Tell::Now).await
+        let queue = &self.inner.shared.queue;
+        queue.push([(command, done)], Tell::Now).await
     }
 
     /// As [`Journal::submit`], but leaves a small command to [`Journal::commit_deferred`], which the same
     /// thread must call before it goes to sleep: between the thread's work and a quick disk no other thread
     /// need be woken. If it does not, or is busy, the journal's own writer commits within some milliseconds.
     pub async fn submit_deferred(&self, command: Command, done: Done) -> Result<(), Stopped> {
-        self.inner
-            .shared
-            .queue
-            .push(command, done, Tell::Later)
-            .await
+        self.submit_all_deferred(vec![(command, done)]).await
+    }
+
+    /// As [`Journal::submit_deferred`], for commands that came together: all are queued, in their order, or none.
+    pub async fn submit_all_deferred(&self, commands: Vec<(Command, Done)>) -> Result<(), Stopped> {
+        let queue = &self.inner.shared.queue;
+        queue.push(commands, Tell::Later).await
     }
 
     /// Commits what was submitted as deferred: on this thread, which then blocks for as long as a sync takes, if

@@ -62,6 +62,11 @@ pub const GROUPS_PER_SUBSCRIBER: usize = 1_024;
 /// Appends of one stream that wait for their answer: the dedupe window of one producer, so that any
 /// of them can be sent again.
 pub const APPENDS_PER_STREAM: usize = RANGES_PER_PRODUCER;
+/// Appends that came together and are handed to the journal together, and their bytes: locks are taken once for
+/// all of them.
+pub const APPENDS_TOGETHER: usize = 64;
+/// See [`APPENDS_TOGETHER`].
+pub const APPENDS_TOGETHER_BYTES: usize = 256 << 10;
 /// Bytes of unanswered messages that one publisher may be told to hold: what a semaphore of tokio
 /// can count on a 32-bit machine, too.
 pub const PUBLISH_BUFFER_BYTES: usize = 256 << 20;

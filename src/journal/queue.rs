@@ -81,22 +81,27 @@ impl Queue {
         }
     }
 
-    /// Waits for room, then queues.
+    /// Waits for room for all of them, then queues them in their order. More than the whole queue takes pass when
+    /// the queue is empty.
     pub(super) async fn push(
         &self,
-        command: Command,
-        done: Done,
+        commands: impl IntoIterator<Item = (Command, Done)>,
         tell: Tell,
     ) -> Result<(), Stopped> {
-        let cost = self.cost(&command);
-        let permit = self.room.acquire_many(cost).await.map_err(|_| Stopped)?;
-        permit.forget();
-        let item = Item {
-            command,
-            done,
-            cost,
+        let mut left = self.bytes;
+        let item = |(command, done): (Command, Done)| {
+            let cost = u32::try_from(command.cost()).unwrap_or(left).min(left);
+            left -= cost;
+            Item {
+                command,
+                done,
+                cost,
+            }
         };
-        self.put(item, tell)
+        let items: Vec<Item> = commands.into_iter().map(item).collect();
+        let permits = self.room.acquire_many(self.bytes - left).await;
+        permits.map_err(|_| Stopped)?.forget();
+        self.put(items, tell)
     }
 
     /// Queues without heeding the bound: for start-up, where each call waits for its answer.
@@ -106,24 +111,18 @@ impl Queue {
             done,
             cost: 0,
         };
-        self.put(item, Tell::Now)
+        self.put([item], Tell::Now)
     }
 
-    /// A command larger than the whole queue passes when the queue is empty.
-    fn cost(&self, command: &Command) -> u32 {
-        u32::try_from(command.cost())
-            .unwrap_or(u32::MAX)
-            .min(self.bytes)
-    }
-
-    fn put(&self, item: Item, tell: Tell) -> Result<(), Stopped> {
+    fn put(&self, items: impl IntoIterator<Item = Item>, tell: Tell) -> Result<(), Stopped> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Stopped);
         }
-        let small = item.command.cost() <= limits::DEFERRED_BYTES;
-        state.items.push_back(item);
-        let deferred = tell == Tell::Later && small;
+        let before = state.items.len();
+        state.items.extend(items);
+        let small = |item: &Item| item.command.cost() <= limits::DEFERRED_BYTES;
+        let deferred = tell == Tell::Later && state.items.range(before..).all(small);
         state.has_deferred |= deferred;
         let waits = deferred && state.writer_patrols && state.items.len() <= limits::DEFERRED_ITEMS;
         if !waits {

@@ -268,6 +268,7 @@ impl Writer {
         };
         let (mut group, mut table) = self.begin(room, bytes);
         let wall = clock::wall_now();
+        group.effects.reserve(items.len());
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
             let outcome = self.decide(&mut table, &mut group, room, &item.command, wall);

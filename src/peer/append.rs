@@ -17,7 +17,7 @@ use crate::wire::batch::{self, BatchError};
 use crate::wire::peer::{
     Append, AppendAck, AppendNack, AppendNext, AppendStreamOpened, Appended, Members,
 };
-use crate::wire::{ErrorCode, ErrorReply};
+use crate::wire::{ErrorCode, ErrorReply, Frame};
 
 /// Serves an append on its own stream.
 pub(super) async fn single(
@@ -173,33 +173,91 @@ async fn submit_all(
     receiver: &mut FrameReceiver,
 ) -> Result<(), CallError> {
     receiver.set_max(limits::FRAME_BYTES);
-    while let Some(frame) = receiver.next().await? {
-        let (next, batch) = frame.decode_with_payload::<AppendNext>()?;
-        let Ok(permit) = answers.room.acquire().await else {
+    while let Some(first) = receiver.next().await? {
+        let (appends, ended) = together(first, receiver);
+        let Ok(permits) = answers.room.acquire_many(appends.len() as u32).await else {
             return Ok(());
         };
-        permit.forget();
-        let checked = checked(caller, next.topic, next.epoch, batch);
-        let taken = host.replication.takes_append(next.topic);
-        let submitted = match taken.and(checked) {
-            Ok(command) => {
-                let done = Done::Queue(Arc::clone(&answers.done), next.ticket);
-                let submitted = host.journal.submit_deferred(command, done).await;
-                submitted.map_err(|_| journal_stopped())
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = submitted {
-            let nack = AppendNack {
-                ticket: next.ticket,
-                error,
-            };
+        permits.forget();
+        for nack in submit(host, caller, answers, appends).await {
             if nacks.send(nack).await.is_err() {
                 return Ok(());
             }
         }
+        ended?;
     }
     Ok(())
+}
+
+/// An append as it came.
+type Came = (AppendNext, Bytes);
+
+/// The appends that came with `first`, as far as they are few and small, and what ended them.
+fn together(first: Frame, receiver: &mut FrameReceiver) -> (Vec<Came>, Result<(), CallError>) {
+    let (mut appends, mut bytes) = (vec![], 0);
+    let mut frame = Ok(Some(first));
+    loop {
+        let append = match frame {
+            Ok(Some(frame)) => frame.decode_with_payload::<AppendNext>(),
+            Ok(None) => return (appends, Ok(())),
+            Err(error) => return (appends, Err(error)),
+        };
+        match append {
+            Ok((next, batch)) => {
+                bytes += batch.len();
+                appends.push((next, batch));
+            }
+            Err(error) => return (appends, Err(error.into())),
+        }
+        if appends.len() == limits::APPENDS_TOGETHER || bytes >= limits::APPENDS_TOGETHER_BYTES {
+            return (appends, Ok(()));
+        }
+        frame = receiver.next_here();
+    }
+}
+
+/// Hands appends to the journal; answers those that it is not to have.
+async fn submit(
+    host: &Host,
+    caller: &Caller,
+    answers: &Answers,
+    appends: Vec<Came>,
+) -> Vec<AppendNack> {
+    let mut commands = Vec::with_capacity(appends.len());
+    let mut tickets = Vec::with_capacity(appends.len());
+    let mut nacks = vec![];
+    let mut taken = None;
+    for (next, batch) in appends {
+        let AppendNext {
+            ticket,
+            topic,
+            epoch,
+        } = next;
+        // Most are for the topic of the one before, which was asked about a moment ago.
+        if taken != Some(topic)
+            && let Err(error) = host.replication.takes_append(topic)
+        {
+            nacks.push(AppendNack { ticket, error });
+            continue;
+        }
+        taken = Some(topic);
+        match checked(caller, topic, epoch, batch) {
+            Ok(command) => {
+                let done = Done::Queue(Arc::clone(&answers.done), ticket);
+                commands.push((command, done));
+                tickets.push(ticket);
+            }
+            Err(error) => nacks.push(AppendNack { ticket, error }),
+        }
+    }
+    if !commands.is_empty() && host.journal.submit_all_deferred(commands).await.is_err() {
+        let stopped = |ticket| AppendNack {
+            ticket,
+            error: journal_stopped(),
+        };
+        nacks.extend(tickets.into_iter().map(stopped));
+    }
+    nacks
 }
 
 async fn answer_all(
