@@ -1,6 +1,8 @@
 //! Each row of the project's table of bad input and hostile callers, against real processes.
 //! The hostile side speaks through the transport library, or below it.
 
+#[path = "hardening/appends.rs"]
+mod appends;
 mod common;
 #[path = "hardening/disk.rs"]
 mod disk;
