@@ -12,7 +12,7 @@
 //! | `options`, `jobs` | what is measured, what is varied, what it is compared with |
 //! | `run` | one invocation; baselines by name |
 //! | `fleet`, `topics`, `process`, `disk` | a deployment to measure, what it holds, its processes and files |
-//! | `side` | both sides of a comparison, taking turns |
+//! | `side`, `placement` | both sides of a comparison, taking turns; which processors they run on |
 //! | `work`, `agent`, `generator` | what a load generator is told; the process; what it becomes |
 //! | `lanes`, `load` | closed loop and open loop; peers that do one kind of operation |
 //! | `raw` | baselines: plain quinn and plain `fdatasync` |
@@ -33,6 +33,7 @@ mod load;
 mod machine;
 mod measure;
 mod options;
+mod placement;
 mod process;
 mod raw;
 mod report;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::error::BenchError;
 use super::measure::{Figures, Measurement, Pair, Sample};
+use super::placement;
 use super::process::{Remote, cpu_of};
 use super::work::{Ready, Work};
 use crate::scratch::Scratch;
@@ -37,6 +38,12 @@ impl Side {
             side.ready.push(ready);
         }
         Ok(side)
+    }
+
+    /// Keeps servers and load generators on processors of their own, see [`placement`].
+    pub fn keep_apart(&self) {
+        let generators: Vec<u32> = self.remotes.iter().filter_map(Remote::pid).collect();
+        placement::keep_apart(&self.servers, &generators);
     }
 
     /// One run of all load generators: a sample each.
@@ -94,6 +101,15 @@ pub enum Baseline {
 }
 
 impl Baseline {
+    /// As [`Side::keep_apart`].
+    pub fn keep_apart(&self) {
+        match self {
+            Baseline::None => {}
+            Baseline::Of(side) => side.keep_apart(),
+            Baseline::Chain(sides, _) => sides.iter().for_each(Side::keep_apart),
+        }
+    }
+
     /// One run.
     pub async fn figures(&mut self) -> Result<Option<Figures>, BenchError> {
         match self {

@@ -19,7 +19,8 @@ const PEERS: &[usize] = &[1, 2, 4, 8, 16, 64];
 const FEW: u64 = 1_000;
 /// Names of a batched lookup: a request is at most 64 KiB.
 const NAMES: usize = 2_000;
-const RAW: &str = "raw QUIC: requests and replies of the same sizes on as many connections";
+const RAW: &str = "raw QUIC: requests and replies of the same sizes on as many connections; servers and load \
+                   generators on processors of their own, as everywhere in this job";
 
 /// A kind of lookups.
 #[derive(Clone, Copy)]
@@ -204,6 +205,8 @@ async fn measure(
         first_only: false,
         baseline_is,
     };
+    side.keep_apart();
+    baseline.keep_apart();
     let found = trial.measure(&mut side, &mut baseline).await;
     side.end().await;
     baseline.end().await;
@@ -240,6 +243,8 @@ async fn few_against_many(
         first_only: false,
         baseline_is: "the same lookups at an index with few topics",
     };
+    many.keep_apart();
+    baseline.keep_apart();
     let found = trial.measure(&mut many, &mut baseline).await?;
     many.end().await;
     baseline.end().await;
