@@ -205,7 +205,8 @@ impl Journal {
     /// thread must call before it goes to sleep: between the thread's work and a quick disk no other thread
     /// need be woken. If it does not, or is busy, the journal's own writer commits within some milliseconds.
     pub async fn submit_deferred(&self, command: Command, done: Done) -> Result<(), Stopped> {
-        self.submit_all_deferred(vec![(command, done)]).await
+        let queue = &self.inner.shared.queue;
+        queue.push([(command, done)], Tell::Later).await
     }
 
     /// As [`Journal::submit_deferred`], for commands that came together: all are queued, in their order, or none.

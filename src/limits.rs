@@ -420,6 +420,8 @@ const _: () = {
     assert!(GROUP_BYTES + BATCH_BYTES < 1 << 30);
     assert!(RETENTION_PARTS * 2 < RETENTION_MARKS as u64);
     assert!(READ_MERGE_BYTES < READ_CHUNK_BYTES);
+    // More could never be let in at once.
+    assert!(APPENDS_TOGETHER <= APPENDS_PER_STREAM);
 };
 /// Changes waiting for the index's decider; beyond it requests wait in their streams.
 pub const DECISIONS_QUEUED: usize = 4_096;

@@ -126,23 +126,6 @@ impl Delivery {
         }
     }
 
-    /// Takes batches up, verified, which continue without a gap.
-    pub(crate) fn take(&mut self, batches: Vec<Bytes>) -> Result<(), BatchError> {
-        for bytes in &batches {
-            let header = batch::verify(bytes)?;
-            if header.base > self.next || header.end() <= self.next {
-                return Err(BatchError::Discontinuous {
-                    expected: self.next,
-                    first: header.base,
-                    end: header.end(),
-                });
-            }
-            self.next = header.end();
-        }
-        self.batches.extend(batches);
-        Ok(())
-    }
-
     /// Takes up what came behind it.
     pub(crate) fn join(&mut self, behind: Delivery) {
         debug_assert_eq!(behind.from, self.next);
@@ -163,9 +146,25 @@ impl Delivery {
         end: Offset,
         batches: Vec<Bytes>,
     ) -> Result<Delivery, BatchError> {
-        let mut delivery = Delivery::at(topic, from, end);
-        delivery.take(batches)?;
-        Ok(delivery)
+        let mut next = from;
+        for bytes in &batches {
+            let header = batch::verify(bytes)?;
+            if header.base > next || header.end() <= next {
+                return Err(BatchError::Discontinuous {
+                    expected: next,
+                    first: header.base,
+                    end: header.end(),
+                });
+            }
+            next = header.end();
+        }
+        Ok(Delivery {
+            topic: topic.clone(),
+            from,
+            next,
+            end,
+            batches,
+        })
     }
 }
 

@@ -174,7 +174,8 @@ async fn submit_all(
 ) -> Result<(), CallError> {
     receiver.set_max(limits::FRAME_BYTES);
     while let Some(first) = receiver.next().await? {
-        let (appends, ended) = together(first, receiver);
+        let mut appends = vec![];
+        let gathered = gather(first, receiver, &mut appends);
         let Ok(permits) = answers.room.acquire_many(appends.len() as u32).await else {
             return Ok(());
         };
@@ -184,7 +185,7 @@ async fn submit_all(
                 return Ok(());
             }
         }
-        ended?;
+        gathered?;
     }
     Ok(())
 }
@@ -192,28 +193,22 @@ async fn submit_all(
 /// An append as it came.
 type Came = (AppendNext, Bytes);
 
-/// The appends that came with `first`, as far as they are few and small, and what ended them.
-fn together(first: Frame, receiver: &mut FrameReceiver) -> (Vec<Came>, Result<(), CallError>) {
-    let (mut appends, mut bytes) = (vec![], 0);
-    let mut frame = Ok(Some(first));
-    loop {
-        let append = match frame {
-            Ok(Some(frame)) => frame.decode_with_payload::<AppendNext>(),
-            Ok(None) => return (appends, Ok(())),
-            Err(error) => return (appends, Err(error)),
-        };
-        match append {
-            Ok((next, batch)) => {
-                bytes += batch.len();
-                appends.push((next, batch));
-            }
-            Err(error) => return (appends, Err(error.into())),
-        }
-        if appends.len() == limits::APPENDS_TOGETHER || bytes >= limits::APPENDS_TOGETHER_BYTES {
-            return (appends, Ok(()));
-        }
-        frame = receiver.next_here();
+/// Adds `first` and the appends that came with it, as far as they are few and small, up to what is none.
+fn gather(
+    first: Frame,
+    receiver: &mut FrameReceiver,
+    appends: &mut Vec<Came>,
+) -> Result<(), CallError> {
+    let (mut frame, mut bytes) = (Some(first), 0);
+    while let Some(came) = frame {
+        let (next, batch) = came.decode_with_payload::<AppendNext>()?;
+        bytes += batch.len();
+        appends.push((next, batch));
+        let enough =
+            appends.len() == limits::APPENDS_TOGETHER || bytes >= limits::APPENDS_TOGETHER_BYTES;
+        frame = if enough { None } else { receiver.next_here()? };
     }
+    Ok(())
 }
 
 /// Hands appends to the journal; answers those that it is not to have.

@@ -5,7 +5,7 @@ use super::lookup::check;
 use crate::bench::error::BenchError;
 use crate::bench::lanes::{Did, Lane};
 use crate::bench::work::Topics;
-use crate::client::{Client, PullOptions, PullStream, Pulled, ReadFrom};
+use crate::client::{Client, PullOptions, ReadFrom};
 
 /// Reads topics from their start to their end, one after the other.
 pub struct PullLane {
@@ -50,7 +50,11 @@ impl Lane for PullLane {
             ..PullOptions::default()
         };
         let (mut stream, mut read) = (self.client.pull_stream(&topic, options), 0);
-        while let Some(pulled) = next(&mut stream).await? {
+        while let Some(pulled) = stream
+            .next()
+            .await
+            .map_err(BenchError::waypost("pulling"))?
+        {
             // The first one's size stands for all: batches are verified by their checksums.
             if read == 0
                 && let Some(Ok(first)) = pulled.delivery.messages().next()
@@ -65,9 +69,4 @@ impl Lane for PullLane {
             bytes: self.messages * self.size as u64,
         })
     }
-}
-
-async fn next(stream: &mut PullStream) -> Result<Option<Pulled>, BenchError> {
-    let pulled = stream.next().await;
-    pulled.map_err(BenchError::waypost("pulling"))
 }

@@ -72,18 +72,14 @@ impl HostPull {
 
     /// The messages that come next; `None` at the end. Cancellation safe.
     pub(super) async fn next(&mut self) -> Result<Option<Verified>, CallError> {
-        match self.receiver.next_within(DATA_TIMEOUT).await? {
-            Some(frame) => self.verify(&frame).map(Some),
-            None => Ok(None),
-        }
+        let frame = self.receiver.next_within(DATA_TIMEOUT).await?;
+        frame.map(|frame| self.verify(&frame)).transpose()
     }
 
     /// As [`HostPull::next`] if something is here already: nothing is waited for.
     pub(super) fn next_here(&mut self) -> Result<Option<Verified>, CallError> {
-        match self.receiver.next_here()? {
-            Some(frame) => self.verify(&frame).map(Some),
-            None => Ok(None),
-        }
+        let frame = self.receiver.next_here()?;
+        frame.map(|frame| self.verify(&frame)).transpose()
     }
 
     fn verify(&mut self, frame: &Frame) -> Result<Verified, CallError> {

@@ -74,12 +74,7 @@ impl Pull<'_> {
             max_bytes: PAGE_BYTES,
             wait: patience,
         };
-        let pulled = async {
-            match self.client.pull(topic, &options).await {
-                Ok(pulled) => Ok(pulled),
-                Err(error) => Err(explained(self.client, topic, error).await),
-            }
-        };
+        let pulled = self.explaining(self.client.pull(topic, &options));
         let what = format!("the host of topic '{topic}'");
         match patience {
             Duration::ZERO => ctx.answer(what, pulled).await,
@@ -186,15 +181,18 @@ impl Pull<'_> {
         ctx: &Context,
         stream: &mut PullStream,
     ) -> Result<Option<Pulled>, CliError> {
-        let topic = &self.args.topic;
-        let next = async {
-            match stream.next().await {
-                Ok(piece) => Ok(piece),
-                Err(error) => Err(explained(self.client, topic, error).await),
-            }
-        };
-        ctx.answer(format!("the host of topic '{topic}'"), next)
-            .await
+        let what = format!("the host of topic '{}'", self.args.topic);
+        ctx.answer(what, self.explaining(stream.next())).await
+    }
+
+    async fn explaining<T>(
+        &self,
+        read: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, CliError> {
+        match read.await {
+            Ok(read) => Ok(read),
+            Err(error) => Err(explained(self.client, &self.args.topic, error).await),
+        }
     }
 
     /// Messages that may yet be shown.
