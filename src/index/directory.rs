@@ -46,7 +46,7 @@ use intern::Interner;
 use lags::Lags;
 use peers::PeerSlot;
 use reports::Reports;
-use topics::{Packed, Parts, Topics};
+use topics::{Packed, Topics};
 
 pub use lags::ToldLags;
 pub use listing::TopicFilter;
@@ -218,22 +218,22 @@ impl Directory {
 
     fn put_topic(&mut self, record: &TopicRecord) {
         self.thaw(record);
-        let parts = self.pack(record);
+        let packed = self.pack(record);
         match self.topics.find(record.name.as_str()) {
             Some(slot) => {
-                let old = *self.topics.packed(slot);
+                let old = self.topics.packed(slot);
                 assert!(
                     record.version > old.version,
                     "{}: version falls",
                     record.name
                 );
-                self.topics.update(slot, parts);
+                self.topics.update(slot, packed);
                 // Before numbers of keys are let go, which others would get.
                 self.renew_lags(slot);
                 self.release_packed(&old);
             }
             None => {
-                self.topics.insert(record.name.as_str(), parts);
+                self.topics.insert(record.name.as_str(), packed);
             }
         }
     }
@@ -259,13 +259,13 @@ impl Directory {
     }
 
     /// Replaces what topics share by numbers, with one reference each.
-    fn pack(&mut self, record: &TopicRecord) -> Parts {
+    fn pack(&mut self, record: &TopicRecord) -> Packed {
         let owner = self.acquire_key(record.owner);
         let host = self.acquire_key(record.host);
         self.peers[owner as usize].owned += 1;
         self.peers[host as usize].hosted += 1;
         let copies = self.acquire_copies(record);
-        Parts {
+        Packed {
             topic: record.topic,
             version: record.version,
             created: record.created,

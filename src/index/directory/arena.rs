@@ -11,9 +11,21 @@ const CHUNK: usize = 64 << 10;
 const GRAIN: usize = 8;
 const CLASSES: usize = limits::TOPIC_NAME_BYTES.div_ceil(GRAIN) + 1;
 
-/// Where a name lies, in units of [`GRAIN`] bytes.
+/// Where a name lies, in units of [`GRAIN`] bytes. A number as bytes, so that it fits in anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NameAt(u32);
+pub(super) struct NameAt([u8; 4]);
+
+impl NameAt {
+    fn new(start: usize) -> Self {
+        let grains = u32::try_from(start / GRAIN).expect("the name arena is full");
+        NameAt(grains.to_le_bytes())
+    }
+
+    /// The first byte.
+    fn start(self) -> usize {
+        u32::from_le_bytes(self.0) as usize * GRAIN
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct NameArena {
@@ -38,7 +50,7 @@ impl NameArena {
             Some(at) => at,
             None => self.grow(class * GRAIN),
         };
-        let start = at.0 as usize * GRAIN;
+        let start = at.start();
         self.chunks[start / CHUNK][start % CHUNK..][..name.len()].copy_from_slice(name.as_bytes());
         at
     }
@@ -50,8 +62,7 @@ impl NameArena {
         }
         let start = (self.chunks.len() - 1) * CHUNK + self.used;
         self.used += bytes;
-        assert!(start / GRAIN <= u32::MAX as usize, "the name arena is full");
-        NameAt((start / GRAIN) as u32)
+        NameAt::new(start)
     }
 
     pub(super) fn remove(&mut self, at: NameAt, len: usize) {
@@ -59,7 +70,7 @@ impl NameArena {
     }
 
     pub(super) fn bytes(&self, at: NameAt, len: usize) -> &[u8] {
-        let start = at.0 as usize * GRAIN;
+        let start = at.start();
         &self.chunks[start / CHUNK][start % CHUNK..][..len]
     }
 }

@@ -164,8 +164,8 @@ impl Directory {
             named.then(|| Named {
                 slot,
                 topic: packed.topic,
-                record: self.configuration_of(packed),
-                wanted: self.wanted(packed),
+                record: self.configuration_of(&packed),
+                wanted: self.wanted(&packed),
             })
         });
         (found, (until < end).then_some(until))
@@ -273,7 +273,7 @@ impl Directory {
             .min(from.saturating_add(limits::SLOTS_PER_LOCK));
         for packed in (from..until).filter_map(|slot| self.topics.get(slot)) {
             let live = self.live_of(self.copies.get(packed.copies).in_sync).len();
-            tally.under_replicated += u64::from(live < self.wanted(packed));
+            tally.under_replicated += u64::from(live < self.wanted(&packed));
             tally.offline += u64::from(live == 0);
         }
         (until < self.topics.end()).then_some(until)
@@ -294,7 +294,7 @@ impl Directory {
         let Some(no) = self.peer_no(peer) else {
             return false;
         };
-        let record = self.configuration_of(self.topics.packed(slot));
+        let record = self.configuration_of(&self.topics.packed(slot));
         let word = Report {
             peer: no,
             known: report.known,
@@ -400,7 +400,7 @@ impl Directory {
         let live = |number: u32| self.peers[number as usize].live;
         let replicas = &self.copies.get(packed.copies).replicas;
         let alive = replicas.iter().filter(|peer| live(peer.0)).count();
-        let wanted = self.wanted(packed);
+        let wanted = self.wanted(&packed);
         Some(live(packed.host) && replicas.len() >= wanted && alive < wanted)
     }
 }

@@ -27,10 +27,10 @@ impl Directory {
             owner: owner.map(|record| record.name.clone()),
             host: host.address.as_ref().map(|address| address.name.clone()),
             host_live: host.live,
-            epoch: self.epoch(packed),
+            epoch: self.epoch(packed.host, packed.grant),
             version: packed.version,
             settings: *self.settings.get(packed.settings),
-            phase: self.phase_of(packed),
+            phase: self.phase_of(&packed),
             replicas: count(copies.replicas),
             in_sync: count(copies.in_sync),
             in_sync_live: count(self.live_of(copies.in_sync)),
@@ -90,7 +90,7 @@ impl Directory {
             handing_to: copies.to.and_then(|to| name_of(to.0)),
             subscribers,
             subscriber_count,
-            behind: self.behind_copies(packed, slot, now),
+            behind: self.behind_copies(&packed, slot, now),
         })
     }
 

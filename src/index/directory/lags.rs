@@ -102,7 +102,7 @@ impl Directory {
     ) {
         let mut lags = self.lags.lock();
         for (slot, told) in topics {
-            let behind = self.not_in_sync(self.topics.packed(slot));
+            let behind = self.not_in_sync(&self.topics.packed(slot));
             let told = told.iter().filter_map(|lag| {
                 let peer = self.peer_no(lag.peer)?;
                 behind.contains(peer).then_some((peer, lag.messages))
@@ -118,7 +118,7 @@ impl Directory {
 
     /// What was told of copies that are in sync by now, or kept no more, is no longer true.
     pub(super) fn renew_lags(&mut self, slot: Slot) {
-        let behind = self.not_in_sync(self.topics.packed(slot));
+        let behind = self.not_in_sync(&self.topics.packed(slot));
         let lags = self.lags.get_mut();
         lags.retain(slot, |peer| behind.contains(peer));
     }

@@ -53,7 +53,7 @@ impl Directory {
             if self
                 .topics
                 .get(slot)
-                .is_none_or(|packed| !self.keeps(packed, number))
+                .is_none_or(|packed| !self.keeps(&packed, number))
             {
                 continue;
             }
@@ -69,7 +69,7 @@ impl Directory {
     pub(crate) fn assignment(&self, peer: Fingerprint, topic: TopicId) -> Option<Assignment> {
         let slot = self.topics.find_id(topic)?;
         let number = self.keys.find(&peer)?;
-        self.keeps(self.topics.packed(slot), number)
+        self.keeps(&self.topics.packed(slot), number)
             .then(|| self.assignment_of(slot, number))
     }
 
@@ -78,7 +78,7 @@ impl Directory {
         let slot = self.topics.find_id(topic);
         let number = self.keys.find(&key);
         let both = slot.zip(number);
-        both.is_some_and(|(slot, number)| self.keeps(self.topics.packed(slot), number))
+        both.is_some_and(|(slot, number)| self.keeps(&self.topics.packed(slot), number))
     }
 
     fn keeps(&self, packed: &Packed, number: u32) -> bool {
@@ -176,7 +176,7 @@ impl Directory {
         };
         let slots = self.topics.iter_from(0);
         slots
-            .filter(|(_, packed)| wanted(self.keeps(packed, number), packed.owner == number))
+            .filter(|(_, packed)| wanted(self.keeps(&packed, number), packed.owner == number))
             .map(|(slot, _)| self.record_of(slot))
             .collect()
     }

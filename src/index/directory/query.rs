@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::{Directory, Packed, Slot};
+use super::{Directory, Slot};
 use crate::index::record::{Counters, PeerRecord, TopicRecord, WaitingRecord};
 use crate::types::{Epoch, Fingerprint, Group, PeerName, TopicId, TopicName, UnixMicros};
 use crate::wire::index::{CompactRoute, HostAddress, Notice, Route, Routes};
@@ -14,20 +14,20 @@ impl Directory {
     }
 
     pub(super) fn route_of(&self, slot: Slot) -> Option<Route> {
-        let packed = self.topics.packed(slot);
+        let place = self.topics.place(slot);
         Some(Route {
-            topic: packed.topic,
-            epoch: self.epoch(packed),
-            host: self.peers[packed.host as usize].address.clone()?,
+            topic: place.topic,
+            epoch: self.epoch(place.host, place.grant),
+            host: self.peers[place.host as usize].address.clone()?,
         })
     }
 
     /// The effective epoch: the record's grant and the host's incarnation of now, so that a host's
     /// restart changes one record, not one per topic.
-    pub(super) fn epoch(&self, packed: &Packed) -> Epoch {
+    pub(super) fn epoch(&self, host: u32, grant: u32) -> Epoch {
         Epoch {
-            grant: packed.grant,
-            incarnation: self.peers[packed.host as usize].incarnation(),
+            grant,
+            incarnation: self.peers[host as usize].incarnation(),
         }
     }
 
@@ -53,13 +53,12 @@ impl Directory {
             Some(place)
         };
         let mut routes = Vec::with_capacity(names.len());
-        self.topics.find_many(names.iter().copied(), |slot| {
-            let packed = slot.map(|slot| self.topics.packed(slot));
-            routes.push(packed.and_then(|packed| {
+        self.topics.find_many(names.iter().copied(), |found| {
+            routes.push(found.and_then(|topic| {
                 Some(CompactRoute {
-                    topic: packed.topic,
-                    epoch: self.epoch(packed),
-                    host: place_of(packed.host)?,
+                    topic: topic.topic,
+                    epoch: self.epoch(topic.host, topic.grant),
+                    host: place_of(topic.host)?,
                 })
             }));
         });
@@ -90,7 +89,7 @@ impl Directory {
             in_sync: self.keys_of(copies.in_sync),
             replicas: self.keys_of(copies.replicas),
             settings: *self.settings.get(packed.settings),
-            state: self.state_of(packed),
+            state: self.state_of(&packed),
             lineage: packed.lineage,
             created: packed.created,
         }

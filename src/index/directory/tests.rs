@@ -65,12 +65,14 @@ fn many_topics_come_and_go() {
     }
     let names: Vec<TopicName> = (0..COUNT).map(|n| record(n, 1).name).collect();
     let mut found = vec![];
-    directory
-        .topics
-        .find_many(names.iter().map(TopicName::as_str), |slot| found.push(slot));
-    let one_by_one = names
-        .iter()
-        .map(|name| directory.topics.find(name.as_str()));
+    let topics = &directory.topics;
+    topics.find_many(names.iter().map(TopicName::as_str), |place| {
+        found.push(place.map(|place| place.topic));
+    });
+    let one_by_one = names.iter().map(|name| {
+        let slot = topics.find(name.as_str());
+        slot.map(|slot| topics.packed(slot).topic)
+    });
     assert!(
         one_by_one.eq(found),
         "many at once are found like one by one"

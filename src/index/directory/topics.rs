@@ -1,10 +1,12 @@
-//! The table of topics: 64 bytes and a name each, found by name or id.
+//! The table of topics, found by name or id: 96 bytes each, and a name if it is long.
+//!
+//! With many topics a lookup is as fast as memory: no cache holds what it touches. So all that it
+//! reads of a topic lies in one line of the processor's caches ([`Place`]), and the rest elsewhere.
 //!
 //! Hash tables hold only slot numbers and are cut into shards, so that growing one moves a few
 //! thousand numbers, not a million, while the lock is held.
 
 use std::hash::BuildHasher;
-use std::num::NonZeroU8;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -22,7 +24,7 @@ const GROUP: usize = 32;
 /// The number of a topic's slot; used again after the topic is gone.
 pub(crate) type Slot = u32;
 
-/// A topic's record with everything shared replaced by numbers.
+/// A topic's record without its name, with everything shared replaced by numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed {
     pub(super) topic: TopicId,
@@ -36,38 +38,61 @@ pub(super) struct Packed {
     pub(super) grant: u32,
     pub(super) lineage: u32,
     pub(super) phase: PackedPhase,
-    /// Never 0, so that an empty slot costs no byte of its own.
-    name_len: NonZeroU8,
-    name_at: NameAt,
 }
 
-const _: () = assert!(size_of::<Option<Packed>>() <= 64);
-
-/// The parts of a [`Packed`] that its maker chooses.
+/// What a lookup reads of a topic, in one cache line.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Parts {
+#[repr(align(64))]
+pub(super) struct Place {
     pub(super) topic: TopicId,
-    pub(super) version: Version,
-    pub(super) created: UnixMicros,
-    pub(super) owner: u32,
     pub(super) host: u32,
-    /// The number of a [`super::copies::CopySet`].
-    pub(super) copies: u32,
-    pub(super) settings: u32,
     pub(super) grant: u32,
-    pub(super) lineage: u32,
-    pub(super) phase: PackedPhase,
+    /// No part of it, but it has room here.
+    phase: PackedPhase,
+    name: Name,
 }
+
+/// What a lookup does not read.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    version: Version,
+    created: UnixMicros,
+    owner: u32,
+    copies: u32,
+    settings: u32,
+    lineage: u32,
+}
+
+/// Bytes of a name that needs no place of its own.
+const INLINE: usize = 37;
+
+/// A topic's name, or where it is.
+#[derive(Debug, Clone, Copy)]
+enum Name {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Elsewhere { len: u8, at: NameAt },
+}
+
+const _: () = assert!(size_of::<Option<Place>>() == 64);
+const _: () = assert!(size_of::<Rest>() == 32);
 
 #[derive(Debug)]
 pub(super) struct Topics {
-    slots: Vec<Vec<Option<Packed>>>,
+    slots: Vec<Chunk>,
     free: Vec<Slot>,
     len: usize,
     names: NameArena,
     by_name: Vec<HashTable<Slot>>,
     by_id: Vec<HashTable<Slot>>,
     hasher: FixedState,
+}
+
+/// A run of slots.
+#[derive(Debug)]
+struct Chunk {
+    /// `None` for slots that are free.
+    places: Vec<Option<Place>>,
+    rest: Vec<Rest>,
 }
 
 /// Topic ids are drawn at random by the index itself, so their bytes are their hash.
@@ -110,8 +135,7 @@ impl Topics {
         } = self;
         for shard in by_name {
             shard.reserve(each, |&other| {
-                let packed = in_use(slots, other);
-                hasher.hash_one(names.bytes(packed.name_at, packed.name_bytes()))
+                hasher.hash_one(in_use(slots, other).name.bytes(names))
             });
         }
         for shard in by_id {
@@ -126,7 +150,7 @@ impl Topics {
     /// One beyond the highest slot ever used.
     pub(super) fn end(&self) -> Slot {
         self.slots.last().map_or(0, |last| {
-            ((self.slots.len() - 1) * CHUNK + last.len()) as Slot
+            ((self.slots.len() - 1) * CHUNK + last.places.len()) as Slot
         })
     }
 
@@ -141,12 +165,12 @@ impl Topics {
             .copied()
     }
 
-    /// Finds many topics. A lookup waits for memory four times; done in steps for a group at once,
+    /// Finds many topics. A lookup waits for memory three times; done in steps for a group at once,
     /// the processor waits for the whole group's at the same time.
     pub(super) fn find_many<'n>(
         &self,
         names: impl Iterator<Item = &'n str>,
-        mut found: impl FnMut(Option<Slot>),
+        mut found: impl FnMut(Option<&Place>),
     ) {
         let mut names = names.peekable();
         while names.peek().is_some() {
@@ -156,58 +180,59 @@ impl Topics {
                 *place = name;
                 len += 1;
             }
-            self.find_group(&group[..len])
-                .into_iter()
-                .take(len)
-                .for_each(&mut found);
+            self.find_group(&group[..len], &mut found);
         }
     }
 
-    fn find_group(&self, names: &[&str]) -> [Option<Slot>; GROUP] {
+    fn find_group(&self, names: &[&str], mut found: impl FnMut(Option<&Place>)) {
+        let mut hashes = [0; GROUP];
+        for (hash, name) in hashes.iter_mut().zip(names) {
+            *hash = self.name_hash(name.as_bytes());
+        }
         let mut slots = [None; GROUP];
-        for (slot, name) in slots.iter_mut().zip(names) {
-            let hash = self.name_hash(name.as_bytes());
+        for (slot, &hash) in slots[..names.len()].iter_mut().zip(&hashes) {
             // The first candidate is nearly always the right one.
             *slot = self.by_name[shard(hash)].find(hash, |_| true).copied();
         }
-        let mut places = [None; GROUP];
-        for (place, slot) in places.iter_mut().zip(slots) {
-            let packed = slot.map(|slot| self.packed(slot));
-            *place = packed.map(|packed| (packed.name_at, packed.name_bytes()));
+        for (slot, name) in slots.into_iter().zip(names) {
+            let candidate = slot.map(|slot| self.place(slot));
+            let is_right = |place: &Place| place.name.bytes(&self.names) == name.as_bytes();
+            found(match candidate {
+                Some(place) if !is_right(place) => self.find(name).map(|slot| self.place(slot)),
+                candidate => candidate,
+            });
         }
-        for ((slot, place), name) in slots.iter_mut().zip(places).zip(names) {
-            let is_right =
-                place.is_some_and(|(at, len)| self.names.bytes(at, len) == name.as_bytes());
-            if !is_right && slot.is_some() {
-                *slot = self.find(name);
-            }
-        }
-        slots
     }
 
     pub(super) fn find_id(&self, topic: TopicId) -> Option<Slot> {
         let hash = id_hash(topic);
         self.by_id[shard(hash)]
-            .find(hash, |&slot| self.packed(slot).topic == topic)
+            .find(hash, |&slot| self.place(slot).topic == topic)
             .copied()
     }
 
-    pub(super) fn get(&self, slot: Slot) -> Option<&Packed> {
-        let slot = slot as usize;
-        self.slots.get(slot / CHUNK)?.get(slot % CHUNK)?.as_ref()
+    pub(super) fn get(&self, slot: Slot) -> Option<Packed> {
+        let (chunk, at) = split(slot);
+        let chunk = self.slots.get(chunk)?;
+        Some(Packed::join(
+            chunk.places.get(at)?.as_ref()?,
+            &chunk.rest[at],
+        ))
     }
 
     /// A slot that is known to be in use.
-    pub(super) fn packed(&self, slot: Slot) -> &Packed {
-        match self.get(slot) {
-            Some(packed) => packed,
-            None => panic!("slot {slot} is not in use"),
-        }
+    pub(super) fn packed(&self, slot: Slot) -> Packed {
+        let (chunk, at) = split(slot);
+        Packed::join(self.place(slot), &self.slots[chunk].rest[at])
+    }
+
+    /// What a lookup reads of a slot that is known to be in use.
+    pub(super) fn place(&self, slot: Slot) -> &Place {
+        in_use(&self.slots, slot)
     }
 
     fn name_bytes(&self, slot: Slot) -> &[u8] {
-        let packed = self.packed(slot);
-        self.names.bytes(packed.name_at, packed.name_bytes())
+        self.place(slot).name.bytes(&self.names)
     }
 
     pub(super) fn name(&self, slot: Slot) -> &str {
@@ -216,10 +241,10 @@ impl Topics {
     }
 
     /// Adds a topic whose name and id are both new.
-    pub(super) fn insert(&mut self, name: &str, parts: Parts) -> Slot {
+    pub(super) fn insert(&mut self, name: &str, packed: Packed) -> Slot {
         assert!(self.len < limits::TOPICS, "the directory is full");
-        let packed = Packed::new(parts, name_len(name), self.names.insert(name));
-        let slot = self.take_slot(packed);
+        let stored = Name::store(name, &mut self.names);
+        let slot = self.take_slot(packed.split(stored));
         let hash = self.name_hash(name.as_bytes());
         let Topics {
             slots,
@@ -230,38 +255,45 @@ impl Topics {
             ..
         } = self;
         by_name[shard(hash)].insert_unique(hash, slot, |&other| {
-            let packed = in_use(slots, other);
-            hasher.hash_one(names.bytes(packed.name_at, packed.name_bytes()))
+            hasher.hash_one(in_use(slots, other).name.bytes(names))
         });
-        let hash = id_hash(parts.topic);
+        let hash = id_hash(packed.topic);
         by_id[shard(hash)].insert_unique(hash, slot, |&other| id_hash(in_use(slots, other).topic));
         self.len += 1;
         slot
     }
 
-    fn take_slot(&mut self, packed: Packed) -> Slot {
+    fn take_slot(&mut self, (place, rest): (Place, Rest)) -> Slot {
         if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize / CHUNK][slot as usize % CHUNK] = Some(packed);
+            self.put(slot, (place, rest));
             return slot;
         }
-        if self.slots.last().is_none_or(|last| last.len() == CHUNK) {
-            self.slots.push(Vec::with_capacity(CHUNK));
+        if self.slots.last().is_none_or(Chunk::is_full) {
+            self.slots.push(Chunk::new());
         }
-        let chunk = self.slots.len() - 1;
-        self.slots[chunk].push(Some(packed));
-        (chunk * CHUNK + self.slots[chunk].len() - 1) as Slot
+        let slot = self.end();
+        let chunk = &mut self.slots[split(slot).0];
+        chunk.places.push(Some(place));
+        chunk.rest.push(rest);
+        slot
+    }
+
+    fn put(&mut self, slot: Slot, (place, rest): (Place, Rest)) {
+        let (chunk, at) = split(slot);
+        let chunk = &mut self.slots[chunk];
+        chunk.places[at] = Some(place);
+        chunk.rest[at] = rest;
     }
 
     /// Changes a topic in place; its id stays.
-    pub(super) fn update(&mut self, slot: Slot, parts: Parts) {
-        let old = *self.packed(slot);
-        assert_eq!(old.topic, parts.topic, "a topic's id never changes");
-        self.slots[slot as usize / CHUNK][slot as usize % CHUNK] =
-            Some(Packed::new(parts, old.name_len, old.name_at));
+    pub(super) fn update(&mut self, slot: Slot, packed: Packed) {
+        let old = self.place(slot);
+        assert_eq!(old.topic, packed.topic, "a topic's id never changes");
+        self.put(slot, packed.split(old.name));
     }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Packed {
-        let packed = *self.packed(slot);
+        let packed = self.packed(slot);
         let hash = self.name_hash(self.name_bytes(slot));
         if let Ok(entry) = self.by_name[shard(hash)].find_entry(hash, |&other| other == slot) {
             entry.remove();
@@ -270,51 +302,109 @@ impl Topics {
         if let Ok(entry) = self.by_id[shard(hash)].find_entry(hash, |&other| other == slot) {
             entry.remove();
         }
-        self.names.remove(packed.name_at, packed.name_bytes());
-        self.slots[slot as usize / CHUNK][slot as usize % CHUNK] = None;
+        let (chunk, at) = split(slot);
+        if let Some(gone) = self.slots[chunk].places[at].take() {
+            gone.name.forget(&mut self.names);
+        }
         self.free.push(slot);
         self.len -= 1;
         packed
     }
 
     /// Slots in use from `from` on, in their order.
-    pub(super) fn iter_from(&self, from: Slot) -> impl Iterator<Item = (Slot, &Packed)> {
+    pub(super) fn iter_from(&self, from: Slot) -> impl Iterator<Item = (Slot, Packed)> {
         (from..self.end()).filter_map(|slot| Some((slot, self.get(slot)?)))
     }
 }
 
-fn in_use(slots: &[Vec<Option<Packed>>], slot: Slot) -> &Packed {
-    match &slots[slot as usize / CHUNK][slot as usize % CHUNK] {
-        Some(packed) => packed,
+fn split(slot: Slot) -> (usize, usize) {
+    (slot as usize / CHUNK, slot as usize % CHUNK)
+}
+
+fn in_use(slots: &[Chunk], slot: Slot) -> &Place {
+    let (chunk, at) = split(slot);
+    match &slots[chunk].places[at] {
+        Some(place) => place,
         None => panic!("slot {slot} is not in use"),
     }
 }
 
-fn name_len(name: &str) -> NonZeroU8 {
-    let len = u8::try_from(name.len()).ok().and_then(NonZeroU8::new);
-    // limits::TOPIC_NAME_BYTES is below 256, and no topic name is empty.
-    len.expect("a topic name has 1 to 249 bytes")
+impl Chunk {
+    fn new() -> Self {
+        Chunk {
+            places: Vec::with_capacity(CHUNK),
+            rest: Vec::with_capacity(CHUNK),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.places.len() == CHUNK
+    }
 }
 
 impl Packed {
-    fn name_bytes(&self) -> usize {
-        self.name_len.get().into()
+    fn split(self, name: Name) -> (Place, Rest) {
+        let place = Place {
+            topic: self.topic,
+            host: self.host,
+            grant: self.grant,
+            phase: self.phase,
+            name,
+        };
+        let rest = Rest {
+            version: self.version,
+            created: self.created,
+            owner: self.owner,
+            copies: self.copies,
+            settings: self.settings,
+            lineage: self.lineage,
+        };
+        (place, rest)
     }
 
-    fn new(parts: Parts, name_len: NonZeroU8, name_at: NameAt) -> Self {
+    fn join(place: &Place, rest: &Rest) -> Self {
         Packed {
-            topic: parts.topic,
-            version: parts.version,
-            created: parts.created,
-            owner: parts.owner,
-            host: parts.host,
-            copies: parts.copies,
-            settings: parts.settings,
-            grant: parts.grant,
-            lineage: parts.lineage,
-            phase: parts.phase,
-            name_len,
-            name_at,
+            topic: place.topic,
+            version: rest.version,
+            created: rest.created,
+            owner: rest.owner,
+            host: place.host,
+            copies: rest.copies,
+            settings: rest.settings,
+            grant: place.grant,
+            lineage: rest.lineage,
+            phase: place.phase,
+        }
+    }
+}
+
+impl Name {
+    fn store(name: &str, arena: &mut NameArena) -> Self {
+        // limits::TOPIC_NAME_BYTES is below 256.
+        let len = u8::try_from(name.len()).expect("a topic name has at most 249 bytes");
+        let mut bytes = [0; INLINE];
+        match bytes.get_mut(..name.len()) {
+            Some(place) => {
+                place.copy_from_slice(name.as_bytes());
+                Name::Inline { len, bytes }
+            }
+            None => Name::Elsewhere {
+                len,
+                at: arena.insert(name),
+            },
+        }
+    }
+
+    fn bytes<'a>(&'a self, arena: &'a NameArena) -> &'a [u8] {
+        match self {
+            Name::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Name::Elsewhere { len, at } => arena.bytes(*at, (*len).into()),
+        }
+    }
+
+    fn forget(self, arena: &mut NameArena) {
+        if let Name::Elsewhere { len, at } = self {
+            arena.remove(at, len.into());
         }
     }
 }
