@@ -64,22 +64,45 @@ impl RequestStream {
 
     /// As [`RequestStream::reply`], with a payload.
     pub async fn reply_with<M: Message>(mut self, message: &M, payload: &[Bytes]) {
-        self.receiver.poll_end();
-        self.sender.buffer_with(message, payload);
-        let limit = self.deadlines.request_body;
-        match tokio::time::timeout(limit, self.sender.flush()).await {
-            Ok(Ok(())) => self.sender.finish(),
-            Ok(Err(error)) => tracing::trace!(%error, reply = M::NAME, "nobody takes a reply"),
-            Err(_) => self.sender.reset(ErrorCode::TimedOut),
-        }
+        self.put(message, payload);
+        self.send().await;
     }
 
     /// Answers with an error, tells the other side to stop sending, and ends the stream.
     pub async fn reply_error(mut self, error: &ErrorReply) {
+        self.put_error(error);
+        self.send().await;
+    }
+
+    /// Makes the answer, which [`RequestStream::send`] sends.
+    pub fn put_result<M: Message>(&mut self, result: &Result<M, ErrorReply>) {
+        match result {
+            Ok(reply) => self.put(reply, &[]),
+            Err(why) => self.put_error(why),
+        }
+    }
+
+    /// Sends the answer that was made, as [`RequestStream::reply`] does.
+    pub async fn send(&mut self) {
+        let limit = self.deadlines.request_body;
+        match tokio::time::timeout(limit, self.sender.flush()).await {
+            Ok(Ok(())) => self.sender.finish(),
+            Ok(Err(error)) => tracing::trace!(%error, "nobody takes a reply"),
+            Err(_) => self.sender.reset(ErrorCode::TimedOut),
+        }
+    }
+
+    fn put<M: Message>(&mut self, message: &M, payload: &[Bytes]) {
+        self.receiver.poll_end();
+        self.sender.buffer_with(message, payload);
+    }
+
+    /// Makes an error the answer, and tells the other side to stop sending.
+    pub fn put_error(&mut self, error: &ErrorReply) {
         if !self.receiver.poll_end() {
             self.receiver.stop(error.code());
         }
-        self.reply(error).await;
+        self.sender.buffer(error);
     }
 
     /// Both halves, for long streams. The sender, dropped unfinished, resets the stream.

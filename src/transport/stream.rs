@@ -4,9 +4,9 @@
 //! one received chunk comes out uncopied; a frame over the bound is refused by its length alone,
 //! the stream is stopped with a code and the connection lives.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -19,6 +19,10 @@ use crate::wire::{DecodeError, ErrorCode, ErrorReply, Frame, FrameDecoder, Messa
 
 /// Room for one ordinary frame, so that it is written without growing the buffer.
 const FRAME_ROOM_BYTES: usize = 128;
+
+/// Chunks that are taken at once from a stream that has not brought more: a request or its answer is one,
+/// and a second place tells that nothing is behind it.
+const FEW_CHUNKS: usize = 2;
 
 /// Frames out.
 ///
@@ -189,6 +193,8 @@ pub struct FrameReceiver {
     /// Those behind it, the last one first.
     more: Vec<Bytes>,
     max: usize,
+    /// Several chunks came at once: more may the next time.
+    many: bool,
     at_end: bool,
 }
 
@@ -200,6 +206,7 @@ impl FrameReceiver {
             chunk: Bytes::new(),
             more: Vec::new(),
             max,
+            many: false,
             at_end: false,
         }
     }
@@ -275,7 +282,7 @@ impl FrameReceiver {
         if !self.at_end && !self.has_begun() {
             let mut context = Context::from_waker(Waker::noop());
             // An error is an end as well.
-            let failed = matches!(pin!(self.fill()).poll(&mut context), Poll::Ready(Err(_)));
+            let failed = matches!(self.poll_fill(&mut context), Poll::Ready(Err(_)));
             self.at_end |= failed;
         }
         self.at_end
@@ -311,21 +318,37 @@ impl FrameReceiver {
         }
     }
 
-    /// Takes what came, once all that came before was taken; `false` at the end of the stream. Several
-    /// chunks are taken at once, which also notices an end that came with the data.
+    /// Takes what came, once all that came before was taken; `false` at the end of the stream.
     async fn fill(&mut self) -> Result<bool, CallError> {
+        poll_fn(|context| self.poll_fill(context)).await
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, CallError>> {
         if self.at_end {
-            return Ok(false);
+            Poll::Ready(Ok(false))
+        } else if self.many {
+            self.poll_chunks::<{ limits::CHUNKS_PER_READ }>(context)
+        } else {
+            self.poll_chunks::<FEW_CHUNKS>(context)
         }
-        let mut chunks = [const { Bytes::new() }; limits::CHUNKS_PER_READ];
-        let Some(count) = self.stream.read_chunks(&mut chunks).await? else {
+    }
+
+    /// Takes up to `N` chunks at once, which also notices an end that came with the data.
+    fn poll_chunks<const N: usize>(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<bool, CallError>> {
+        let mut chunks = [const { Bytes::new() }; N];
+        // Nothing is lost with a read that is still pending: the next one begins where it did.
+        let Some(count) = ready!(pin!(self.stream.read_chunks(&mut chunks)).poll(context))? else {
             self.at_end = true;
-            return Ok(false);
+            return Poll::Ready(Ok(false));
         };
+        self.many = count >= FEW_CHUNKS;
         let mut came = chunks.into_iter().take(count);
         self.chunk = came.next().unwrap_or_default();
         self.more.extend(came.rev());
-        Ok(true)
+        Poll::Ready(Ok(true))
     }
 
     fn refuse(&mut self, error: DecodeError) -> CallError {

@@ -127,11 +127,23 @@ pub fn put_raw_frame(out: &mut BytesMut, kind: u8, header: &impl Serialize, payl
     let start = out.len();
     out.put_u32_le(0);
     out.put_u8(kind);
-    // Serialising our own structs into a growing buffer fails only for unbounded sequences of
-    // unknown length, which no message has.
-    postcard::to_io(header, out.writer()).expect("a message serialises into memory");
+    put_header(out, header);
     let length = out.len() - start - LENGTH_BYTES + payload_bytes;
     out[start..start + LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
+}
+
+/// Most headers are short: put together on the stack, a key or an id of many bytes is not appended byte by
+/// byte to a buffer that may have to grow.
+fn put_header(out: &mut BytesMut, header: &impl Serialize) {
+    let mut short = [0; 256];
+    match postcard::to_slice(header, &mut short) {
+        Ok(encoded) => out.extend_from_slice(encoded),
+        // Serialising our own structs into a growing buffer fails only for unbounded sequences of
+        // unknown length, which no message has.
+        Err(_) => {
+            postcard::to_io(header, out.writer()).expect("a message serialises into memory");
+        }
+    }
 }
 
 /// The frame of `message` without payload.

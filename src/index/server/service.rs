@@ -19,7 +19,7 @@ use crate::index::store::Store;
 use crate::transport::{CallError, Connection, Identity, RequestStream, Service};
 use crate::types::{TopicName, UnixMicros};
 use crate::wire::index::{IndexRequest, LookupMany, Routes};
-use crate::wire::{ErrorReply, WireRequest};
+use crate::wire::{ErrorReply, Frame, WireRequest};
 
 /// A running index, shared by all its streams.
 pub(super) struct Index {
@@ -102,26 +102,48 @@ impl Index {
     }
 
     async fn serve(self: Arc<Self>, conn: Arc<Conn>, mut stream: RequestStream) {
-        let frame = match stream.first().await {
-            Ok(frame) => frame,
-            Err(CallError::Decode(error)) => return stream.reply_error(&error.into()).await,
+        let left = match stream.first().await {
+            Ok(frame) => self.answer_at_once(&conn, &frame, &mut stream),
+            Err(CallError::Decode(error)) => {
+                stream.put_error(&error.into());
+                None
+            }
             // Too slow or gone.
             Err(_) => return,
         };
-        if let Some(names) = LookupMany::names_in(&frame) {
-            return answer(stream, self.routes(&conn, &names)).await;
+        match left {
+            None => stream.send().await,
+            // Apart from the rest, for it is large, and each request's future comes from the allocator.
+            Some(request) => Box::pin(self.dispatch(&conn, request, stream)).await,
         }
-        let request = match IndexRequest::decode(&frame) {
-            Ok((request, payload)) if payload.is_empty() => request,
-            Ok((request, payload)) => {
-                return stream.reply_error(&trailing(&request, &payload)).await;
-            }
-            Err(error) => return stream.reply_error(&error.into()).await,
+    }
+
+    /// Answers what is refused, and lookups, of which there are most; any other request is given back.
+    fn answer_at_once(
+        &self,
+        conn: &Conn,
+        frame: &Frame,
+        stream: &mut RequestStream,
+    ) -> Option<IndexRequest> {
+        if let Some(names) = LookupMany::names_in(frame) {
+            stream.put_result(&self.routes(conn, &names));
+            return None;
+        }
+        let decoded = match IndexRequest::decode(frame) {
+            Ok((request, payload)) if payload.is_empty() => Ok(request),
+            Ok((request, payload)) => Err(trailing(&request, &payload)),
+            Err(error) => Err(error.into()),
         };
-        match self.may_ask(&conn, &request) {
-            Ok(()) => self.dispatch(&conn, request, stream).await,
-            Err(why) => stream.reply_error(&why).await,
+        let allowed = decoded.and_then(|request| {
+            self.may_ask(conn, &request)?;
+            Ok(request)
+        });
+        match allowed {
+            Ok(IndexRequest::Lookup(request)) => stream.put_result(&self.lookup(&request)),
+            Ok(request) => return Some(request),
+            Err(why) => stream.put_error(&why),
         }
+        None
     }
 
     async fn dispatch(self: &Arc<Self>, conn: &Conn, request: IndexRequest, stream: RequestStream) {
