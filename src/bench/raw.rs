@@ -18,9 +18,14 @@ use pipelined::pipelined;
 pub(super) use prepare::prepare;
 pub(super) use server::RawListener;
 
+use std::future::{Future, poll_fn};
 use std::net::UdpSocket;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+use quinn::{ReadError, RecvStream};
 use rustix::net::sockopt;
 
 use super::error::BenchError;
@@ -35,6 +40,11 @@ pub(super) const HEADER_BYTES: usize = 16;
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that are taken from QUIC at once.
 const CHUNKS_PER_READ: usize = 32;
+/// So many where all that comes fits a packet: one, and a place to see that nothing follows. Each place takes
+/// time.
+const CHUNKS_PER_SHORT_READ: usize = 2;
+/// What surely fits a packet.
+const SHORT_BYTES: usize = 1_000;
 
 /// A socket on loopback with the receive buffer that Waypost asks for: without it bursts are lost,
 /// and a baseline must not be slow for that.
@@ -45,6 +55,30 @@ fn endpoint(server: Option<quinn::ServerConfig>) -> Result<quinn::Endpoint, Benc
     let _ = sockopt::set_socket_recv_buffer_size(&socket, limits::SOCKET_BUFFER_BYTES);
     let runtime = Arc::new(quinn::TokioRuntime);
     quinn::Endpoint::new(quinn::EndpointConfig::default(), server, socket, runtime).map_err(doing())
+}
+
+/// Reads to the end of a stream on which some `expected` bytes come; answers how many came.
+async fn read_all(recv: RecvStream, expected: usize) -> Result<usize, ReadError> {
+    if expected <= SHORT_BYTES {
+        read_by::<CHUNKS_PER_SHORT_READ>(recv).await
+    } else {
+        read_by::<CHUNKS_PER_READ>(recv).await
+    }
+}
+
+async fn read_by<const N: usize>(mut recv: RecvStream) -> Result<usize, ReadError> {
+    let mut bytes = 0;
+    // The places are on the stack: as a part of the future they would be moved and allocated with it.
+    let mut read = |context: &mut Context<'_>| {
+        let mut chunks = [const { Bytes::new() }; N];
+        let count = ready!(pin!(recv.read_chunks(&mut chunks)).poll(context));
+        let sum = |count| chunks[..count].iter().map(Bytes::len).sum::<usize>();
+        Poll::Ready(count.map(|count| count.map(sum)))
+    };
+    while let Some(came) = poll_fn(&mut read).await? {
+        bytes += came;
+    }
+    Ok(bytes)
 }
 
 /// What a stream is for: `u8 shape · 3 × 0 · u32 request · u64 reply`.

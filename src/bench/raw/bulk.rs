@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 
-use super::CHUNK_BYTES;
-use super::HEADER_BYTES;
-use super::client::{check, open, read_all};
+use super::client::{check, open};
+use super::{CHUNK_BYTES, HEADER_BYTES, read_all};
 use crate::bench::error::BenchError;
 use crate::bench::lanes::{Did, Lane};
 use crate::bench::work::RawShape;
@@ -44,7 +43,8 @@ impl BulkLane {
         )
         .await?;
         let _ = send.finish();
-        check(self.bytes, read_all(recv).await?)
+        let came = read_all(recv, self.bytes).await;
+        check(self.bytes, came.map_err(BenchError::raw)?)
     }
 
     async fn upload(&self) -> Result<(), BenchError> {
@@ -57,6 +57,7 @@ impl BulkLane {
             send.write_chunk(part).await.map_err(BenchError::raw)?;
         }
         let _ = send.finish();
-        check(8, read_all(recv).await?)
+        let came = read_all(recv, 8).await;
+        check(8, came.map_err(BenchError::raw)?)
     }
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 
-use super::{ALPN, CHUNKS_PER_READ, HEADER_BYTES, Header, endpoint};
+use super::{ALPN, HEADER_BYTES, Header, endpoint, read_all};
 use crate::bench::error::BenchError;
 use crate::bench::lanes::{Did, Lane};
 use crate::bench::work::{RawServer, RawShape};
@@ -58,22 +57,6 @@ pub(super) async fn open(
     Ok((send, recv))
 }
 
-/// Reads to the end of the stream; answers the bytes that came.
-pub(super) async fn read_all(mut recv: RecvStream) -> Result<usize, BenchError> {
-    let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
-    let mut bytes = 0;
-    loop {
-        match recv
-            .read_chunks(&mut chunks)
-            .await
-            .map_err(BenchError::raw)?
-        {
-            Some(count) => bytes += chunks[..count].iter().map(Bytes::len).sum::<usize>(),
-            None => return Ok(bytes),
-        }
-    }
-}
-
 pub(super) fn check(expected: usize, found: usize) -> Result<(), BenchError> {
     if expected == found {
         return Ok(());
@@ -102,7 +85,8 @@ impl Lane for EchoLane {
         let (mut send, recv) =
             open(&self.connection, RawShape::Echo, self.request, self.reply).await?;
         let _ = send.finish();
-        check(self.reply, read_all(recv).await?)?;
+        let came = read_all(recv, self.reply).await;
+        check(self.reply, came.map_err(BenchError::raw)?)?;
         Ok(Did {
             ops: self.ops,
             bytes: 0,
@@ -118,7 +102,8 @@ impl Lane for Handshakes {
         let connection = self.0.connect().await?;
         let (mut send, recv) = open(&connection, RawShape::Echo, HEADER_BYTES, 64).await?;
         let _ = send.finish();
-        check(64, read_all(recv).await?)?;
+        let came = read_all(recv, 64).await;
+        check(64, came.map_err(BenchError::raw)?)?;
         connection.close(0u32.into(), b"");
         Ok(Did { ops: 1, bytes: 0 })
     }

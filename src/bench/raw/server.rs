@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 
-use super::{ALPN, CHUNK_BYTES, CHUNKS_PER_READ, HEADER_BYTES, Header, endpoint};
+use super::{ALPN, CHUNK_BYTES, CHUNKS_PER_READ, HEADER_BYTES, Header, endpoint, read_all};
 use crate::bench::error::BenchError;
 use crate::bench::work::{RawServer, RawShape};
 use crate::transport::{Identity, raw_tls};
@@ -81,9 +81,10 @@ async fn serve_stream(send: SendStream, mut recv: RecvStream) {
     let received = first.bytes.len();
     let _ = match header.shape {
         RawShape::Echo => echo(send, recv, header).await,
-        RawShape::Pipelined => pipelined(send, recv, header, received).await,
-        RawShape::Download => download(send, header).await,
-        RawShape::Upload => upload(send, recv).await,
+        // Apart, for each of the many requests that are echoes allocates what this future takes.
+        RawShape::Pipelined => Box::pin(pipelined(send, recv, header, received)).await,
+        RawShape::Download => Box::pin(download(send, header)).await,
+        RawShape::Upload => Box::pin(upload(send, recv)).await,
     };
 }
 
@@ -92,20 +93,11 @@ async fn echo(
     recv: RecvStream,
     header: Header,
 ) -> Result<(), quinn::WriteError> {
-    drain(recv).await;
+    // A caller that is gone wants no answer either.
+    let _ = read_all(recv, header.request).await;
     send_zeros(&mut send, header.reply).await?;
     let _ = send.finish();
     Ok(())
-}
-
-/// Reads to the end; answers how many bytes came.
-async fn drain(mut recv: RecvStream) -> usize {
-    let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
-    let mut bytes = 0;
-    while let Ok(Some(count)) = recv.read_chunks(&mut chunks).await {
-        bytes += chunks[..count].iter().map(Bytes::len).sum::<usize>();
-    }
-    bytes
 }
 
 async fn send_zeros(send: &mut SendStream, bytes: usize) -> Result<(), quinn::WriteError> {
@@ -155,7 +147,7 @@ async fn download(mut send: SendStream, header: Header) -> Result<(), quinn::Wri
 }
 
 async fn upload(mut send: SendStream, recv: RecvStream) -> Result<(), quinn::WriteError> {
-    drain(recv).await;
+    let _ = read_all(recv, usize::MAX).await;
     send_zeros(&mut send, 8).await?;
     let _ = send.finish();
     Ok(())
