@@ -7,6 +7,7 @@
 //! | `lookup`, `publish`, `pull`, `scale` | closed loop: lanes |
 //! | `paced`, `follow` | open loop: messages at a rate, and who sees them when |
 
+mod alarm;
 mod follow;
 mod lookup;
 mod paced;

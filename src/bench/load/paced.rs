@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::alarm::Alarm;
 use super::publish::{Answers, answer, answered};
 use crate::bench::error::BenchError;
 use crate::bench::generator::{Generator, Running};
@@ -51,11 +52,14 @@ async fn send(
     rate: u64,
     messages: u64,
 ) -> Result<Sample, BenchError> {
+    let waiting = || BenchError::io("waiting for a message's time");
+    let alarm = Alarm::new().map_err(waiting())?;
     let began = clock::mono_now();
     let mut answers = Answers::new();
     for number in 0..messages {
         let due = began.plus(Duration::from_nanos(number * 1_000_000_000 / rate.max(1)));
-        wait_until(due).await?;
+        // A message that is late would count against what is measured.
+        alarm.until(due).await.map_err(waiting())?;
         let message = Message::new(body(due, size));
         let pending = publisher.send(topic, message).await;
         let pending = pending.map_err(BenchError::waypost("publishing"))?;
@@ -69,28 +73,6 @@ async fn send(
         times,
         cpu: Duration::ZERO,
     })
-}
-
-/// Sleeps until shortly before, and yields for the rest: a message that is late would count against what is
-/// measured. A runtime's timers have a grain of a millisecond, and who yields that long takes a whole core
-/// from what is measured; so a thread sleeps, which is exact to some 60 µs.
-async fn wait_until(due: MonoNs) -> Result<(), BenchError> {
-    const GRAIN: Duration = Duration::from_micros(100);
-    loop {
-        let left = due.since(clock::mono_now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        if left <= GRAIN {
-            tokio::task::yield_now().await;
-            continue;
-        }
-        let asleep = tokio::task::spawn_blocking(move || std::thread::sleep(left - GRAIN));
-        asleep
-            .await
-            .map_err(Into::into)
-            .map_err(BenchError::io("waiting for a message's time"))?;
-    }
 }
 
 fn body(due: MonoNs, size: usize) -> Bytes {

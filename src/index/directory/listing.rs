@@ -176,7 +176,7 @@ impl Directory {
         };
         let slots = self.topics.iter_from(0);
         slots
-            .filter(|(_, packed)| wanted(self.keeps(&packed, number), packed.owner == number))
+            .filter(|(_, packed)| wanted(self.keeps(packed, number), packed.owner == number))
             .map(|(slot, _)| self.record_of(slot))
             .collect()
     }
