@@ -1,8 +1,13 @@
 //! One request at the serving side: read within deadlines, answered once.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::error::Elapsed;
 
 use super::endpoint::Deadlines;
 use super::error::CallError;
@@ -85,7 +90,7 @@ impl RequestStream {
     /// Sends the answer that was made, as [`RequestStream::reply`] does.
     pub async fn send(&mut self) {
         let limit = self.deadlines.request_body;
-        match tokio::time::timeout(limit, self.sender.flush()).await {
+        match within(limit, self.sender.flush()).await {
             Ok(Ok(())) => self.sender.finish(),
             Ok(Err(error)) => tracing::trace!(%error, "nobody takes a reply"),
             Err(_) => self.sender.reset(ErrorCode::TimedOut),
@@ -113,7 +118,7 @@ impl RequestStream {
     async fn frame_in_time(&mut self) -> Result<Option<Frame>, CallError> {
         let header = self.deadlines.request_header;
         let body = self.deadlines.request_body;
-        if let Ok(result) = tokio::time::timeout(header, self.receiver.next()).await {
+        if let Ok(result) = within(header, self.receiver.next()).await {
             return result;
         }
         if !self.receiver.has_begun() {
@@ -136,6 +141,15 @@ impl RequestStream {
     fn give_up(&mut self, code: ErrorCode) {
         self.receiver.stop(code);
         self.sender.reset_on_drop(code);
+    }
+}
+
+/// A deadline for what is usually done at once: no clock is read unless it is not.
+async fn within<F: Future>(limit: Duration, doing: F) -> Result<F::Output, Elapsed> {
+    let mut doing = pin!(doing);
+    match poll_fn(|context| Poll::Ready(doing.as_mut().poll(context))).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::time::timeout(limit, doing).await,
     }
 }
 
