@@ -34,18 +34,18 @@ impl Directory {
     /// Where many topics are; each host is named once.
     pub fn routes(&self, names: &[&str]) -> Routes {
         let mut hosts = Vec::new();
-        let mut places: HashMap<u32, u32> = HashMap::new();
+        let mut listed: HashMap<u32, u32> = HashMap::new();
         let mut last = None;
-        let mut place_of = |number: u32| -> Option<u32> {
+        let mut place_in_list = |number: u32| -> Option<u32> {
             if let Some((_, place)) = last.filter(|&(known, _)| known == number) {
                 return Some(place);
             }
-            let place = match places.get(&number) {
+            let place = match listed.get(&number) {
                 Some(&place) => place,
                 None => {
                     hosts.push(self.peers[number as usize].address.clone()?);
                     let place = hosts.len() as u32 - 1;
-                    places.insert(number, place);
+                    listed.insert(number, place);
                     place
                 }
             };
@@ -54,11 +54,11 @@ impl Directory {
         };
         let mut routes = Vec::with_capacity(names.len());
         self.topics.find_many(names.iter().copied(), |found| {
-            routes.push(found.and_then(|topic| {
+            routes.push(found.and_then(|place| {
                 Some(CompactRoute {
-                    topic: topic.topic,
-                    epoch: self.epoch(topic.host, topic.grant),
-                    host: place_of(topic.host)?,
+                    topic: place.topic,
+                    epoch: self.epoch(place.host, place.grant),
+                    host: place_in_list(place.host)?,
                 })
             }));
         });

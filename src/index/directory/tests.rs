@@ -305,6 +305,48 @@ fn reports_count_from_the_host_only_and_are_written_once() {
     assert_eq!(loaded.take_unwritten_reports(10), []);
 }
 
+/// Short names lie with their topics, long ones elsewhere; either kind gets slots and holes of the other.
+#[test]
+fn names_of_every_length_are_kept_and_found() {
+    let named = |n: u32, first: char| TopicRecord {
+        name: TopicName::new(&format!("{first}{}", "n".repeat(n as usize))).unwrap(),
+        topic: id(n),
+        ..record(n, 1)
+    };
+    let lengths = 0..limits::TOPIC_NAME_BYTES as u32;
+    let mut directory = Directory::new(3);
+    for first in ['a', 'b'] {
+        let records: Vec<_> = lengths.clone().map(|n| named(n, first)).collect();
+        // The second time in the reverse order, so that each slot holds another kind.
+        let puts: Vec<_> = match first {
+            'a' => records.iter().collect(),
+            _ => records.iter().rev().collect(),
+        };
+        for record in puts {
+            directory.apply(&Change::PutTopic(record.clone()));
+        }
+        let names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
+        assert_eq!(directory.topic_count(), names.len());
+        for record in &records {
+            let name = record.name.as_str();
+            assert_eq!(directory.topic(name).as_ref(), Some(record));
+            let other = format!("{}x", &name[..name.len() - 1]);
+            assert_eq!(directory.topic(&other), None, "{other}");
+        }
+        let mut found = vec![];
+        directory.topics.find_many(names.into_iter(), |place| {
+            found.push(place.map(|place| place.topic));
+        });
+        assert!(found.into_iter().eq(lengths.clone().map(|n| Some(id(n)))));
+        for record in records {
+            directory.apply(&Change::DeleteTopic {
+                name: record.name,
+                topic: record.topic,
+            });
+        }
+    }
+}
+
 #[test]
 fn nobody_is_live_without_a_name() {
     let mut directory = Directory::new(3);

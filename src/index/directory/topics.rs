@@ -47,7 +47,7 @@ pub(super) struct Place {
     pub(super) topic: TopicId,
     pub(super) host: u32,
     pub(super) grant: u32,
-    /// No part of it, but it has room here.
+    /// Lookups do not read it, but it has room here.
     phase: PackedPhase,
     name: Name,
 }
@@ -212,7 +212,7 @@ impl Topics {
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<Packed> {
-        let (chunk, at) = split(slot);
+        let (chunk, at) = in_chunk(slot);
         let chunk = self.slots.get(chunk)?;
         Some(Packed::join(
             chunk.places.get(at)?.as_ref()?,
@@ -222,7 +222,7 @@ impl Topics {
 
     /// A slot that is known to be in use.
     pub(super) fn packed(&self, slot: Slot) -> Packed {
-        let (chunk, at) = split(slot);
+        let (chunk, at) = in_chunk(slot);
         Packed::join(self.place(slot), &self.slots[chunk].rest[at])
     }
 
@@ -272,14 +272,14 @@ impl Topics {
             self.slots.push(Chunk::new());
         }
         let slot = self.end();
-        let chunk = &mut self.slots[split(slot).0];
+        let chunk = &mut self.slots[in_chunk(slot).0];
         chunk.places.push(Some(place));
         chunk.rest.push(rest);
         slot
     }
 
     fn put(&mut self, slot: Slot, (place, rest): (Place, Rest)) {
-        let (chunk, at) = split(slot);
+        let (chunk, at) = in_chunk(slot);
         let chunk = &mut self.slots[chunk];
         chunk.places[at] = Some(place);
         chunk.rest[at] = rest;
@@ -302,7 +302,7 @@ impl Topics {
         if let Ok(entry) = self.by_id[shard(hash)].find_entry(hash, |&other| other == slot) {
             entry.remove();
         }
-        let (chunk, at) = split(slot);
+        let (chunk, at) = in_chunk(slot);
         if let Some(gone) = self.slots[chunk].places[at].take() {
             gone.name.forget(&mut self.names);
         }
@@ -317,12 +317,13 @@ impl Topics {
     }
 }
 
-fn split(slot: Slot) -> (usize, usize) {
+/// The number of its chunk, and where it is in there.
+fn in_chunk(slot: Slot) -> (usize, usize) {
     (slot as usize / CHUNK, slot as usize % CHUNK)
 }
 
 fn in_use(slots: &[Chunk], slot: Slot) -> &Place {
-    let (chunk, at) = split(slot);
+    let (chunk, at) = in_chunk(slot);
     match &slots[chunk].places[at] {
         Some(place) => place,
         None => panic!("slot {slot} is not in use"),
