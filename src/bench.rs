@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `options`, `jobs` | what is measured, what is varied, what it is compared with |
 //! | `run` | one invocation; baselines by name |
-//! | `fleet`, `topics`, `process`, `disk` | a deployment to measure, what it holds, its processes and files |
+//! | `fleet`, `topics`, `process`, `disk`, `settle` | a deployment to measure, what it holds, its processes and files; when it is quiet |
 //! | `side`, `placement` | both sides of a comparison, taking turns; which processors they run on |
 //! | `work`, `agent`, `generator` | what a load generator is told; the process; what it becomes |
 //! | `lanes`, `load` | closed loop and open loop; peers that do one kind of operation |
@@ -38,6 +38,7 @@ mod process;
 mod raw;
 mod report;
 mod run;
+mod settle;
 mod side;
 mod topics;
 mod work;

@@ -190,6 +190,7 @@ impl Host {
         }
     }
 
+    /// Long streams have futures of their own: what short requests need is allocated for each of them.
     async fn dispatch(
         self: Arc<Self>,
         caller: Caller,
@@ -208,7 +209,7 @@ impl Host {
                 finish(sender, reply).await;
             }
             PeerRequest::AppendStream(_) => {
-                let served = append::stream(&self, &caller, &mut sender, &mut receiver);
+                let served = Box::pin(append::stream(&self, &caller, &mut sender, &mut receiver));
                 let stopped = self.unless_stopping(served).await;
                 end_long_stream(sender, stopped);
             }
@@ -220,7 +221,7 @@ impl Host {
                 pull::finish(sender, outcome).await;
             }
             PeerRequest::Follow(_) => {
-                let served = follow::serve(&self, &caller, &mut sender, &mut receiver);
+                let served = Box::pin(follow::serve(&self, &caller, &mut sender, &mut receiver));
                 let stopped = self.unless_stopping(served).await;
                 end_long_stream(sender, stopped);
             }
@@ -232,7 +233,13 @@ impl Host {
             }
             PeerRequest::PeerStatus(_) => finish(sender, Ok(self.status())).await,
             PeerRequest::Replicate(request) => {
-                let served = serving::serve(&self, &caller, &request, &mut sender, &mut receiver);
+                let served = Box::pin(serving::serve(
+                    &self,
+                    &caller,
+                    &request,
+                    &mut sender,
+                    &mut receiver,
+                ));
                 self.unless_stopping(served).await;
                 // A replica opens another one; what was half sent is of no use.
                 sender.reset(ErrorCode::ShuttingDown);

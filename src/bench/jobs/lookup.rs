@@ -8,6 +8,7 @@ use crate::bench::lanes::Until;
 use crate::bench::measure::Measurement;
 use crate::bench::process::rss_kib;
 use crate::bench::run::{self, Bench, Raw, RawLoad, params};
+use crate::bench::settle::settled;
 use crate::bench::side::{Baseline, Side, Trial};
 use crate::bench::topics;
 use crate::bench::work::{RawShape, Topics, Work};
@@ -19,6 +20,8 @@ const PEERS: &[usize] = &[1, 2, 4, 8, 16, 64];
 const FEW: u64 = 1_000;
 /// Names of a batched lookup: a request is at most 64 KiB.
 const NAMES: usize = 2_000;
+/// Servers are done with fewer topics before the first run.
+const SETTLED_FROM: u64 = 100_000;
 const RAW: &str = "raw QUIC: requests and replies of the same sizes on as many connections; servers and load \
                    generators on processors of their own, as everywhere in this job";
 
@@ -40,6 +43,10 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
 async fn all(bench: &mut Bench<'_>, fleet: &mut Fleet) -> Result<(), BenchError> {
     let raw = Raw::start(fleet).await?;
     let topics = populate(bench, fleet).await?;
+    if fleet.is_own() && topics.count >= SETTLED_FROM {
+        bench.doing("waiting until the servers are done with the new topics");
+        settled(&fleet.pids()).await;
+    }
     for kind in kinds(bench) {
         let found = measure(bench, fleet, &raw, &topics, kind).await?;
         bench.found(found);

@@ -77,12 +77,13 @@ fn many_names(many: &[&Measurement]) -> Option<String> {
     let best = many
         .iter()
         .max_by(|a, b| a.figures.ops_per_s.total_cmp(&b.figures.ops_per_s))?;
-    let peers = number(best, "peers").map(|peers| plural(peers, "peer", "peers"));
+    let peers =
+        number(best, "peers").map(|peers| format!(" for {}", plural(peers, "peer", "peers")));
     Some(format!(
-        "With {} in one request {} look up {}.",
+        "With {} in one request throughput reaches {}{}.",
         plural(names(best), "name", "names"),
-        peers.unwrap_or_else(|| "peers".to_owned()),
         rate(best.figures.ops_per_s, "names"),
+        peers.unwrap_or_default(),
     ))
 }
 
