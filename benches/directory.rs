@@ -83,8 +83,9 @@ fn lookups(c: &mut Criterion) {
                 black_box(directory.route(name.as_str())).expect("it exists")
             });
         });
-        let mut next = texts.chunks_exact(NAMES.min(texts.len())).cycle();
-        group.throughput(Throughput::Elements(NAMES.min(texts.len()) as u64));
+        let together = NAMES.min(texts.len());
+        let mut next = texts.chunks_exact(together).cycle();
+        group.throughput(Throughput::Elements(together as u64));
         group.bench_function(BenchmarkId::new("routes", topics), |b| {
             b.iter(|| {
                 let some = next.next().expect("a cycle does not end");

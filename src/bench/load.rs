@@ -5,7 +5,7 @@
 //! | `peers` | clients with keys of their own |
 //! | `prepare` | from what is wanted to what runs |
 //! | `lookup`, `publish`, `pull`, `scale` | closed loop: lanes |
-//! | `paced`, `follow` | open loop: messages at a rate, and who sees them when |
+//! | `paced`, `alarm`, `follow` | open loop: messages at a rate, each woken for, and who sees them when |
 
 mod alarm;
 mod follow;

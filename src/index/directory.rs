@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `topics` | the table of topics, found by name or id |
 //! | `copies` | who keeps copies of what, and who could |
-//! | `arena`, `intern` | names in chunks, shared values as numbers |
+//! | `arena`, `intern` | long names in chunks, shared values as numbers |
 //! | `peers` | what is known of a key |
 //! | `reports`, `lags` | what hosts reported: of logs, and of copies that are not in sync |
 //! | `held` | what is held for topics without a host |

@@ -1,17 +1,12 @@
 //! One request at the serving side: read within deadlines, answered once.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::error::Elapsed;
 
 use super::endpoint::Deadlines;
 use super::error::CallError;
-use super::stream::{FrameReceiver, FrameSender};
+use super::stream::{FrameReceiver, FrameSender, within};
 use crate::limits;
 use crate::wire::{DecodeError, ErrorCode, ErrorReply, Frame, Message};
 
@@ -141,15 +136,6 @@ impl RequestStream {
     fn give_up(&mut self, code: ErrorCode) {
         self.receiver.stop(code);
         self.sender.reset_on_drop(code);
-    }
-}
-
-/// A deadline for what is usually done at once: no clock is read unless it is not.
-async fn within<F: Future>(limit: Duration, doing: F) -> Result<F::Output, Elapsed> {
-    let mut doing = pin!(doing);
-    match poll_fn(|context| Poll::Ready(doing.as_mut().poll(context))).await {
-        Poll::Ready(done) => Ok(done),
-        Poll::Pending => tokio::time::timeout(limit, doing).await,
     }
 }
 

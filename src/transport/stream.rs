@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{RecvStream, SendStream};
+use tokio::time::error::Elapsed;
 
 use super::error::{CallError, var_code};
 use crate::limits;
@@ -250,7 +251,7 @@ impl FrameReceiver {
 
     /// As [`FrameReceiver::next`], with a deadline. Cancellation safe, also after the deadline.
     pub async fn next_within(&mut self, timeout: Duration) -> Result<Option<Frame>, CallError> {
-        match tokio::time::timeout(timeout, self.next()).await {
+        match within(timeout, self.next()).await {
             Ok(result) => result,
             Err(_) => Err(CallError::Timeout {
                 what: "a frame",
@@ -354,6 +355,15 @@ impl FrameReceiver {
     fn refuse(&mut self, error: DecodeError) -> CallError {
         self.stop(ErrorReply::from(error.clone()).code());
         error.into()
+    }
+}
+
+/// A deadline for what is usually done at once: no clock is read unless it is not.
+pub(super) async fn within<F: Future>(limit: Duration, doing: F) -> Result<F::Output, Elapsed> {
+    let mut doing = pin!(doing);
+    match poll_fn(|context| Poll::Ready(doing.as_mut().poll(context))).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::time::timeout(limit, doing).await,
     }
 }
 

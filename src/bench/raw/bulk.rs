@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::client::{check, open};
-use super::{CHUNK_BYTES, HEADER_BYTES, read_all};
+use super::client::{open, receive};
+use super::{CHUNK_BYTES, HEADER_BYTES};
 use crate::bench::error::BenchError;
 use crate::bench::lanes::{Did, Lane};
 use crate::bench::work::RawShape;
@@ -43,8 +43,7 @@ impl BulkLane {
         )
         .await?;
         let _ = send.finish();
-        let came = read_all(recv, self.bytes).await;
-        check(self.bytes, came.map_err(BenchError::raw)?)
+        receive(recv, self.bytes).await
     }
 
     async fn upload(&self) -> Result<(), BenchError> {
@@ -57,7 +56,6 @@ impl BulkLane {
             send.write_chunk(part).await.map_err(BenchError::raw)?;
         }
         let _ = send.finish();
-        let came = read_all(recv, 8).await;
-        check(8, came.map_err(BenchError::raw)?)
+        receive(recv, 8).await
     }
 }

@@ -57,7 +57,9 @@ pub(super) async fn open(
     Ok((send, recv))
 }
 
-pub(super) fn check(expected: usize, found: usize) -> Result<(), BenchError> {
+/// Reads a reply to its end; its length is checked.
+pub(super) async fn receive(recv: RecvStream, expected: usize) -> Result<(), BenchError> {
+    let found = read_all(recv, expected).await.map_err(BenchError::raw)?;
     if expected == found {
         return Ok(());
     }
@@ -85,8 +87,7 @@ impl Lane for EchoLane {
         let (mut send, recv) =
             open(&self.connection, RawShape::Echo, self.request, self.reply).await?;
         let _ = send.finish();
-        let came = read_all(recv, self.reply).await;
-        check(self.reply, came.map_err(BenchError::raw)?)?;
+        receive(recv, self.reply).await?;
         Ok(Did {
             ops: self.ops,
             bytes: 0,
@@ -102,8 +103,7 @@ impl Lane for Handshakes {
         let connection = self.0.connect().await?;
         let (mut send, recv) = open(&connection, RawShape::Echo, HEADER_BYTES, 64).await?;
         let _ = send.finish();
-        let came = read_all(recv, 64).await;
-        check(64, came.map_err(BenchError::raw)?)?;
+        receive(recv, 64).await?;
         connection.close(0u32.into(), b"");
         Ok(Did { ops: 1, bytes: 0 })
     }

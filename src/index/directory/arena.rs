@@ -1,4 +1,4 @@
-//! Names in large chunks instead of one allocation each.
+//! Long names in large chunks instead of one allocation each.
 //!
 //! A name takes its length rounded up to 8 bytes; a name that goes leaves a hole that the next name
 //! of the same class takes, so nothing is ever moved and no hold of the lock grows with the table.

@@ -219,11 +219,9 @@ fn trailing(request: &IndexRequest, payload: &Bytes) -> ErrorReply {
     error.into()
 }
 
-async fn answer<M: crate::wire::Message>(stream: RequestStream, result: Result<M, ErrorReply>) {
-    match result {
-        Ok(reply) => stream.reply(&reply).await,
-        Err(why) => stream.reply_error(&why).await,
-    }
+async fn answer<M: crate::wire::Message>(mut stream: RequestStream, result: Result<M, ErrorReply>) {
+    stream.put_result(&result);
+    stream.send().await;
 }
 
 impl Service for Index {
