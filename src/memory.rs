@@ -12,8 +12,9 @@ const LARGEST_BYTES: usize = (32 << 20) - (64 << 10);
 /// Where the kernel says to whom it gives huge pages.
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 const TUNABLES: &str = "GLIBC_TUNABLES";
-/// Every large piece of memory asks for huge pages.
-const HUGE: &str = "glibc.malloc.hugetlb=1";
+/// Every large piece of memory asks for huge pages. What threads have of their own does not, so they have nothing of
+/// their own.
+const HUGE: &str = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1";
 
 /// Makes the allocator keep large buffers that are freed.
 ///
@@ -72,7 +73,7 @@ mod tests {
     fn the_program_starts_itself_again_once_and_keeps_other_wishes() {
         assert_eq!(wished(None).unwrap(), HUGE);
         let both = wished(Some(OsStr::new("glibc.malloc.check=1"))).unwrap();
-        assert_eq!(both, "glibc.malloc.check=1:glibc.malloc.hugetlb=1");
+        assert_eq!(both, *format!("glibc.malloc.check=1:{HUGE}"));
         assert_eq!(wished(Some(&both)), None);
         assert_eq!(wished(Some(OsStr::new("glibc.malloc.hugetlb=0"))), None);
     }

@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `topics` | the table of topics, found by name or id |
+//! | `slots` | the hash table by which they are found |
 //! | `copies` | who keeps copies of what, and who could |
 //! | `arena`, `intern` | long names in chunks, shared values as numbers |
 //! | `peers` | what is known of a key |
@@ -38,6 +39,7 @@ mod listing;
 mod peers;
 mod query;
 mod reports;
+mod slots;
 mod topics;
 
 use copies::CopySet;
@@ -51,7 +53,7 @@ use topics::{Packed, Topics};
 pub use lags::ToldLags;
 pub use listing::TopicFilter;
 pub use peers::ErasureNo;
-pub(crate) use topics::Slot;
+pub(crate) use slots::Slot;
 
 /// Everything that the index knows.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use hashbrown::HashMap;
 
-use super::topics::Slot;
+use super::slots::Slot;
 use super::{Directory, Packed};
 use crate::replication::members::{Members, PeerNo};
 use crate::types::{MonoNs, TopicId};

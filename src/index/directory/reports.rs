@@ -1,6 +1,6 @@
 //! What hosts reported of their topics: beside the topics' slots, in chunks made on first use.
 
-use super::topics::Slot;
+use super::slots::Slot;
 use crate::types::{MonoNs, UnixMicros};
 use crate::wire::index::TopicMetadata;
 

@@ -1,28 +1,23 @@
 //! The table of topics, found by name or id: 96 bytes each, and a name if it is long.
 //!
 //! With many topics a lookup is as fast as memory: no cache holds what it touches. So all that it
-//! reads of a topic lies in one line of the processor's caches ([`Place`]), and the rest elsewhere.
-//!
-//! Hash tables hold only slot numbers and are cut into shards, so that growing one moves a few
-//! thousand numbers, not a million, while the lock is held.
+//! reads of a topic lies in one line of the processor's caches ([`Place`]), and the rest elsewhere;
+//! the way there is one more line ([`SlotTable`]).
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 use super::arena::{NameArena, NameAt};
 use super::copies::PackedPhase;
+use super::slots::{Slot, SlotTable};
 use crate::limits;
 use crate::types::{TopicId, UnixMicros, Version};
 
-const SHARDS: usize = 256;
-const CHUNK: usize = 1_024;
+/// Slots of the first chunk; each further one has twice as many as the one before.
+const FIRST_CHUNK: usize = 1_024;
 /// Lookups in flight at once: about as many misses as a processor keeps outstanding, and some.
 const GROUP: usize = 32;
-
-/// The number of a topic's slot; used again after the topic is gone.
-pub(crate) type Slot = u32;
 
 /// A topic's record without its name, with everything shared replaced by numbers.
 #[derive(Debug, Clone, Copy)]
@@ -82,12 +77,12 @@ pub(super) struct Topics {
     free: Vec<Slot>,
     len: usize,
     names: NameArena,
-    by_name: Vec<HashTable<Slot>>,
-    by_id: Vec<HashTable<Slot>>,
+    by_name: SlotTable,
+    by_id: SlotTable,
     hasher: FixedState,
 }
 
-/// A run of slots.
+/// A run of slots. Nothing is moved when more are needed, and there are so few chunks that caches hold where they are.
 #[derive(Debug)]
 struct Chunk {
     /// `None` for slots that are free.
@@ -101,11 +96,6 @@ fn id_hash(topic: TopicId) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Bits of the hash that hashbrown uses neither for its place nor for its tag.
-fn shard(hash: u64) -> usize {
-    (hash >> 48) as usize % SHARDS
-}
-
 impl Topics {
     /// `seed` keeps strangers from choosing names that collide.
     pub(super) fn new(seed: u64) -> Self {
@@ -114,17 +104,14 @@ impl Topics {
             free: Vec::new(),
             len: 0,
             names: NameArena::new(),
-            by_name: (0..SHARDS).map(|_| HashTable::new()).collect(),
-            by_id: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            by_name: SlotTable::new(),
+            by_id: SlotTable::new(),
             hasher: FixedState::with_seed(seed),
         }
     }
 
     /// Makes room for `more` topics, so that loading them moves nothing.
     pub(super) fn reserve(&mut self, more: usize) {
-        let each = more / SHARDS;
-        // Shards differ by some square roots of their size.
-        let each = each + each / 16;
         let Topics {
             slots,
             names,
@@ -133,14 +120,10 @@ impl Topics {
             hasher,
             ..
         } = self;
-        for shard in by_name {
-            shard.reserve(each, |&other| {
-                hasher.hash_one(in_use(slots, other).name.bytes(names))
-            });
-        }
-        for shard in by_id {
-            shard.reserve(each, |&other| id_hash(in_use(slots, other).topic));
-        }
+        by_name.reserve(more, |slot| {
+            hasher.hash_one(in_use(slots, slot).name.bytes(names))
+        });
+        by_id.reserve(more, |slot| id_hash(in_use(slots, slot).topic));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -150,7 +133,7 @@ impl Topics {
     /// One beyond the highest slot ever used.
     pub(super) fn end(&self) -> Slot {
         self.slots.last().map_or(0, |last| {
-            ((self.slots.len() - 1) * CHUNK + last.places.len()) as Slot
+            (first_of(self.slots.len() - 1) + last.places.len()) as Slot
         })
     }
 
@@ -160,12 +143,11 @@ impl Topics {
 
     pub(super) fn find(&self, name: &str) -> Option<Slot> {
         let hash = self.name_hash(name.as_bytes());
-        self.by_name[shard(hash)]
-            .find(hash, |&slot| self.name_bytes(slot) == name.as_bytes())
-            .copied()
+        self.by_name
+            .find(hash, |slot| self.name_bytes(slot) == name.as_bytes())
     }
 
-    /// Finds many topics. A lookup waits for memory three times; done in steps for a group at once,
+    /// Finds many topics. A lookup waits for memory twice; done in steps for a group at once,
     /// the processor waits for the whole group's at the same time.
     pub(super) fn find_many<'n>(
         &self,
@@ -192,7 +174,7 @@ impl Topics {
         let mut slots = [None; GROUP];
         for (slot, &hash) in slots[..names.len()].iter_mut().zip(&hashes) {
             // The first candidate is nearly always the right one.
-            *slot = self.by_name[shard(hash)].find(hash, |_| true).copied();
+            *slot = self.by_name.find(hash, |_| true);
         }
         for (slot, name) in slots.into_iter().zip(names) {
             let candidate = slot.map(|slot| self.place(slot));
@@ -206,9 +188,8 @@ impl Topics {
 
     pub(super) fn find_id(&self, topic: TopicId) -> Option<Slot> {
         let hash = id_hash(topic);
-        self.by_id[shard(hash)]
-            .find(hash, |&slot| self.place(slot).topic == topic)
-            .copied()
+        self.by_id
+            .find(hash, |slot| self.place(slot).topic == topic)
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<Packed> {
@@ -254,11 +235,11 @@ impl Topics {
             hasher,
             ..
         } = self;
-        by_name[shard(hash)].insert_unique(hash, slot, |&other| {
+        by_name.insert(hash, slot, |other| {
             hasher.hash_one(in_use(slots, other).name.bytes(names))
         });
         let hash = id_hash(packed.topic);
-        by_id[shard(hash)].insert_unique(hash, slot, |&other| id_hash(in_use(slots, other).topic));
+        by_id.insert(hash, slot, |other| id_hash(in_use(slots, other).topic));
         self.len += 1;
         slot
     }
@@ -268,11 +249,12 @@ impl Topics {
             self.put(slot, (place, rest));
             return slot;
         }
-        if self.slots.last().is_none_or(Chunk::is_full) {
-            self.slots.push(Chunk::new());
-        }
         let slot = self.end();
-        let chunk = &mut self.slots[in_chunk(slot).0];
+        let (chunk, _) = in_chunk(slot);
+        if chunk == self.slots.len() {
+            self.slots.push(Chunk::new(FIRST_CHUNK << chunk));
+        }
+        let chunk = &mut self.slots[chunk];
         chunk.places.push(Some(place));
         chunk.rest.push(rest);
         slot
@@ -295,13 +277,8 @@ impl Topics {
     pub(super) fn remove(&mut self, slot: Slot) -> Packed {
         let packed = self.packed(slot);
         let hash = self.name_hash(self.name_bytes(slot));
-        if let Ok(entry) = self.by_name[shard(hash)].find_entry(hash, |&other| other == slot) {
-            entry.remove();
-        }
-        let hash = id_hash(packed.topic);
-        if let Ok(entry) = self.by_id[shard(hash)].find_entry(hash, |&other| other == slot) {
-            entry.remove();
-        }
+        self.by_name.remove(hash, slot);
+        self.by_id.remove(id_hash(packed.topic), slot);
         let (chunk, at) = in_chunk(slot);
         if let Some(gone) = self.slots[chunk].places[at].take() {
             gone.name.forget(&mut self.names);
@@ -319,7 +296,13 @@ impl Topics {
 
 /// The number of its chunk, and where it is in there.
 fn in_chunk(slot: Slot) -> (usize, usize) {
-    (slot as usize / CHUNK, slot as usize % CHUNK)
+    let chunk = (slot as usize / FIRST_CHUNK + 1).ilog2() as usize;
+    (chunk, slot as usize - first_of(chunk))
+}
+
+/// The first slot of a chunk: those before it have one unit less than its own size together.
+fn first_of(chunk: usize) -> usize {
+    (FIRST_CHUNK << chunk) - FIRST_CHUNK
 }
 
 fn in_use(slots: &[Chunk], slot: Slot) -> &Place {
@@ -331,15 +314,11 @@ fn in_use(slots: &[Chunk], slot: Slot) -> &Place {
 }
 
 impl Chunk {
-    fn new() -> Self {
+    fn new(slots: usize) -> Self {
         Chunk {
-            places: Vec::with_capacity(CHUNK),
-            rest: Vec::with_capacity(CHUNK),
+            places: Vec::with_capacity(slots),
+            rest: Vec::with_capacity(slots),
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.places.len() == CHUNK
     }
 }
 
@@ -407,5 +386,24 @@ impl Name {
         if let Name::Elsewhere { len, at } = self {
             arena.remove(at, len.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_a_place_in_one_chunk() {
+        let mut slot = 0;
+        for chunk in 0..12 {
+            assert_eq!(first_of(chunk), slot);
+            let end = slot + (FIRST_CHUNK << chunk);
+            let last = (FIRST_CHUNK << chunk) - 1;
+            assert_eq!(in_chunk(slot as Slot), (chunk, 0));
+            assert_eq!(in_chunk((end - 1) as Slot), (chunk, last));
+            slot = end;
+        }
+        assert_eq!(in_chunk(Slot::MAX).0, 22);
     }
 }
