@@ -70,6 +70,13 @@ impl SlotTable {
         }
     }
 
+    /// Reads where a search for this hash begins, and answers something of it: a first step for many at once.
+    pub(super) fn touch(&self, hash: u64) -> u32 {
+        let shard = &self.shards[shard(hash)];
+        let home = shard.way(hash).next();
+        home.map_or(0, |at| shard.buckets[at].slots[0])
+    }
+
     /// The entry under this hash that `is_it`.
     pub(super) fn find(&self, hash: u64, is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
         self.shards[shard(hash)].find(hash, is_it)
