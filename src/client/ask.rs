@@ -42,8 +42,11 @@ impl Client {
     }
 
     async fn peer_connection(&self, peer: &HostAddress) -> Result<Connection, ClientError> {
-        let present = self.present().await?;
         let pool = &self.inner.pool;
+        if let Some(connection) = pool.alive(peer.fingerprint, ALPN_PEER) {
+            return Ok(connection);
+        }
+        let present = self.present().await?;
         pool.get(peer.fingerprint, &peer.addresses, ALPN_PEER, Some(present))
             .await
             .map_err(|source| ClientError::PeerUnreachable {

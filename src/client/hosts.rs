@@ -1,6 +1,7 @@
 //! Calls to the host of a topic: find it, show the pass, and on trouble do what the answer's retry
 //! class says, within the client's patience.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -20,29 +21,32 @@ impl Client {
     /// The route of a topic, from the cache unless `fresh` or doubted. While the index cannot be
     /// reached, a doubted route is better than none.
     pub async fn route(&self, topic: &TopicName, fresh: bool) -> Result<Route, ClientError> {
-        let cached = self.inner.routes.lock().get(topic).cloned();
-        if let Some(cached) = cached.as_ref().filter(|cached| !fresh && !cached.doubted) {
-            return Ok(cached.route.clone());
+        if !fresh && let Some(cached) = self.inner.routes.lock().undoubted(topic) {
+            return Ok(cached.clone());
         }
-        match (self.lookup(topic).await, cached) {
-            (Ok(route), _) => {
-                self.learn_route(topic, route.clone());
-                Ok(route)
+        let error = match self.lookup(topic).await {
+            Ok(route) => {
+                self.learn_route(topic, &route);
+                return Ok(route);
             }
-            (Err(error), _) if error.code() == Some(ErrorCode::TopicNotFound) => {
-                self.inner.routes.lock().forget(topic);
-                self.save_routes(false);
-                Err(error)
-            }
-            (Err(error), Some(cached)) if is_silent(&error) => Ok(cached.route),
-            (Err(error), _) => Err(error),
+            Err(error) => error,
+        };
+        if error.code() == Some(ErrorCode::TopicNotFound) {
+            self.inner.routes.lock().forget(topic);
+            self.save_routes(false);
+        }
+        match self.inner.routes.lock().get(topic) {
+            Some(cached) if is_silent(&error) => Ok(cached.route.clone()),
+            _ => Err(error),
         }
     }
 
     /// Remembers a route that the index gave.
-    pub(crate) fn learn_route(&self, topic: &TopicName, route: Route) {
-        self.inner.routes.lock().learn(topic.clone(), route);
-        self.save_routes(false);
+    pub(crate) fn learn_route(&self, topic: &TopicName, route: &Route) {
+        let unsaved = self.inner.routes.lock().learn(topic, route);
+        if unsaved {
+            self.save_routes(false);
+        }
     }
 
     /// Something spoke against the cached route.
@@ -56,8 +60,11 @@ impl Client {
         topic: &TopicName,
         host: &HostAddress,
     ) -> Result<Connection, ClientError> {
-        let present = self.present().await?;
         let pool = &self.inner.pool;
+        if let Some(connection) = pool.alive(host.fingerprint, ALPN_PEER) {
+            return Ok(connection);
+        }
+        let present = self.present().await?;
         pool.get(host.fingerprint, &host.addresses, ALPN_PEER, Some(present))
             .await
             .map_err(|source| ClientError::HostUnreachable {
@@ -88,7 +95,7 @@ impl Client {
     pub(crate) async fn on_host<T, F>(
         &self,
         topic: &TopicName,
-        doing: &str,
+        doing: impl fmt::Display,
         waits: Duration,
         call: impl Fn(Connection, Route) -> F,
     ) -> Result<T, ClientError>
@@ -99,7 +106,7 @@ impl Client {
         let patience = self.inner.host_patience.saturating_add(waits);
         let mut backoff = Backoff::default();
         loop {
-            let failed = match self.try_on_host(topic, doing, &call).await {
+            let failed = match self.try_on_host(topic, &doing, &call).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(error)) => error,
@@ -108,7 +115,7 @@ impl Client {
             let now = clock::mono_now();
             if now.plus(pause) > started.plus(patience) {
                 return Err(ClientError::TimedOut {
-                    doing: doing.to_owned(),
+                    doing: doing.to_string(),
                     after: now.since(started),
                     last: Some(Box::new(failed)),
                 });
@@ -121,7 +128,7 @@ impl Client {
     async fn try_on_host<T, F>(
         &self,
         topic: &TopicName,
-        doing: &str,
+        doing: &impl fmt::Display,
         call: &impl Fn(Connection, Route) -> F,
     ) -> Result<T, Failure>
     where
@@ -142,7 +149,7 @@ impl Client {
             called = call(connection, route.clone()) => called,
             after = self.lost_silently(topic, &route.host, &heard) => {
                 return Err(Failure::Again(ClientError::TimedOut {
-                    doing: doing.to_owned(),
+                    doing: doing.to_string(),
                     after,
                     last: None,
                 }));
@@ -158,7 +165,7 @@ impl Client {
     pub(crate) async fn may_go_on(
         &self,
         topic: &TopicName,
-        doing: &str,
+        doing: &impl fmt::Display,
         route: &Route,
         error: CallError,
     ) -> Result<(), ClientError> {
@@ -172,16 +179,16 @@ impl Client {
     async fn judge<T>(
         &self,
         topic: &TopicName,
-        doing: &str,
+        doing: &impl fmt::Display,
         route: &Route,
         error: CallError,
     ) -> Result<T, Failure> {
         match error.retry() {
-            Retry::Never => Err(Failure::Final(ClientError::call(doing, error))),
-            Retry::Later => Err(Failure::Again(ClientError::call(doing, error))),
+            Retry::Never => Err(Failure::Final(ClientError::call(doing.to_string(), error))),
+            Retry::Later => Err(Failure::Again(ClientError::call(doing.to_string(), error))),
             Retry::FreshRoute => {
                 self.doubt_route(topic);
-                Err(Failure::Again(ClientError::call(doing, error)))
+                Err(Failure::Again(ClientError::call(doing.to_string(), error)))
             }
             Retry::FreshPass => {
                 self.inner.pool.forget(route.host.fingerprint);
@@ -190,9 +197,22 @@ impl Client {
                     .renew_pass()
                     .await
                     .map_err(Failure::Final)?;
-                Err(Failure::Again(ClientError::call(doing, error)))
+                Err(Failure::Again(ClientError::call(doing.to_string(), error)))
             }
         }
+    }
+}
+
+/// What is done with a topic, as errors say it: put into words only when there is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doing<'a> {
+    pub(crate) what: &'static str,
+    pub(crate) topic: &'a TopicName,
+}
+
+impl fmt::Display for Doing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} topic '{}'", self.what, self.topic)
     }
 }
 

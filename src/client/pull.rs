@@ -7,6 +7,7 @@ mod stream;
 
 use super::Client;
 use super::error::ClientError;
+use super::hosts::Doing;
 use super::message::Delivery;
 use crate::limits;
 use crate::transport::{CallError, Connection};
@@ -74,11 +75,10 @@ impl Client {
         topic: &TopicName,
         options: &PullOptions,
     ) -> Result<Pulled, ClientError> {
-        let doing = format!("pulling from topic '{topic}'");
         let raw = self
             .on_host(
                 topic,
-                &doing,
+                pulling(topic),
                 options.wait,
                 |connection, route| async move { pull_once(&connection, &route, topic, options).await },
             )
@@ -136,11 +136,14 @@ impl Client {
         position: Position,
         reset: bool,
     ) -> Result<Position, ClientError> {
-        let doing = format!("committing the position in topic '{topic}'");
+        let doing = Doing {
+            what: "committing the position in",
+            topic,
+        };
         let committed = self
             .on_host(
                 topic,
-                &doing,
+                doing,
                 Duration::ZERO,
                 |connection, route| async move {
                     let request = Commit {
@@ -163,10 +166,13 @@ impl Client {
         topic: &TopicName,
         group: &Group,
     ) -> Result<TopicState, ClientError> {
-        let doing = format!("asking for the state of topic '{topic}'");
+        let doing = Doing {
+            what: "asking for the state of",
+            topic,
+        };
         self.on_host(
             topic,
-            &doing,
+            doing,
             Duration::ZERO,
             |connection, route| async move {
                 let request = TopicStatus {
@@ -181,6 +187,13 @@ impl Client {
             },
         )
         .await
+    }
+}
+
+fn pulling(topic: &TopicName) -> Doing<'_> {
+    Doing {
+        what: "pulling from",
+        topic,
     }
 }
 

@@ -51,22 +51,36 @@ impl Routes {
         self.routes.get(topic)
     }
 
-    /// Remembers a route that the index gave just now.
-    pub(super) fn learn(&mut self, topic: TopicName, route: Route) {
+    /// The route of a topic, unless something spoke against it.
+    pub(super) fn undoubted(&self, topic: &TopicName) -> Option<&Route> {
+        let cached = self.routes.get(topic)?;
+        (!cached.doubted).then_some(&cached.route)
+    }
+
+    /// Remembers a route that the index gave just now. Whether something is to be written to disk.
+    pub(super) fn learn(&mut self, topic: &TopicName, route: &Route) -> bool {
+        match self.routes.get_mut(topic) {
+            Some(known) if known.route == *route => known.doubted = false,
+            known => {
+                let learnt = Cached {
+                    route: route.clone(),
+                    doubted: false,
+                };
+                self.changed = true;
+                match known {
+                    Some(known) => *known = learnt,
+                    None => self.add(topic.clone(), learnt),
+                }
+            }
+        }
+        self.changed
+    }
+
+    fn add(&mut self, topic: TopicName, learnt: Cached) {
         if self.routes.len() >= KEPT {
             self.routes.clear();
         }
-        let known = self.routes.get(&topic);
-        if known.is_none_or(|cached| cached.route != route) {
-            self.changed = true;
-        }
-        self.routes.insert(
-            topic,
-            Cached {
-                route,
-                doubted: false,
-            },
-        );
+        self.routes.insert(topic, learnt);
     }
 
     /// The hosts that occur, each once.
@@ -127,11 +141,11 @@ mod tests {
     fn only_changes_are_written() {
         let topic = TopicName::new("T1").unwrap();
         let mut routes = Routes::new(vec![(topic.clone(), route(1))]);
-        routes.learn(topic.clone(), route(1));
+        routes.learn(&topic, &route(1));
         assert!(routes.take_changed().is_none());
         routes.doubt(&topic);
         assert!(routes.get(&topic).unwrap().doubted);
-        routes.learn(topic.clone(), route(2));
+        routes.learn(&topic, &route(2));
         assert!(!routes.get(&topic).unwrap().doubted);
         assert_eq!(
             routes.take_changed().unwrap(),

@@ -50,7 +50,7 @@ impl Client {
         match (outcomes.pop(), host) {
             (Some(CreateOutcome::Created { topic, epoch }), Some(host)) => {
                 let route = Route { topic, epoch, host };
-                self.learn_route(name, route.clone());
+                self.learn_route(name, &route);
                 Ok(route)
             }
             (Some(CreateOutcome::Exists { owner }), _) => {
@@ -215,7 +215,7 @@ impl Client {
         };
         let doing = format!("subscribing to topic '{name}'");
         let subscribed = self.inner.index.call(&doing, &request, true).await?;
-        self.learn_route(name, subscribed.route.clone());
+        self.learn_route(name, &subscribed.route);
         self.learn_subscription(name, group, subscribed.route.topic);
         Ok(subscribed)
     }

@@ -171,23 +171,16 @@ impl Host {
                 })?;
             return Ok((caller, frame));
         }
-        let mut caller = state.caller.subscribe();
-        let known = tokio::time::timeout(
-            limits::REQUEST_HEADER_TIMEOUT,
-            caller.wait_for(Option::is_some),
-        )
-        .await;
-        match known {
-            Ok(Ok(caller)) => match &*caller {
-                Some(caller) if caller.expires.plus(limits::PASS_GRACE) < clock::wall_now() => {
-                    let detail = "the pass shown on this connection has ended; register again";
-                    Err(ErrorReply::new(ErrorCode::BadPass, detail))
-                }
-                Some(caller) => Ok((caller.clone(), first)),
-                None => Err(no_pass()),
-            },
-            _ => Err(no_pass()),
+        let known = state.caller.borrow().clone();
+        let caller = match known {
+            Some(caller) => caller,
+            None => shown_elsewhere(state).await.ok_or_else(no_pass)?,
+        };
+        if caller.expires.plus(limits::PASS_GRACE) < clock::wall_now() {
+            let detail = "the pass shown on this connection has ended; register again";
+            return Err(ErrorReply::new(ErrorCode::BadPass, detail));
         }
+        Ok((caller, first))
     }
 
     /// Long streams have futures of their own: what short requests need is allocated for each of them.
@@ -286,6 +279,14 @@ fn end_long_stream(mut sender: FrameSender, stopped: bool) {
     } else {
         sender.finish();
     }
+}
+
+/// Who shows a pass on another stream of the connection, if somebody does in time.
+async fn shown_elsewhere(state: &PeerConnection) -> Option<Caller> {
+    let mut caller = state.caller.subscribe();
+    let shown = caller.wait_for(Option::is_some);
+    let shown = tokio::time::timeout(limits::REQUEST_HEADER_TIMEOUT, shown).await;
+    shown.ok()?.ok()?.clone()
 }
 
 fn no_pass() -> ErrorReply {

@@ -48,6 +48,11 @@ impl Pool {
         }))
     }
 
+    /// The connection to `peer`, if there is one alive.
+    pub fn alive(&self, peer: Fingerprint, alpn: &'static [u8]) -> Option<Connection> {
+        self.0.slots.lock().get(&(peer, alpn))?.alive()
+    }
+
     /// The connection to `peer`, dialled if there is none alive. Callers that come while a dial is
     /// under way share its outcome. `first_frame` goes before the first request of a connection
     /// made here ([`Connection::set_first_frame`]).

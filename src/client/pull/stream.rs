@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::host_pull::{HostPull, Verified};
-use super::{Position, PullOptions, Pulled};
+use super::{Position, PullOptions, Pulled, pulling};
 use crate::client::Client;
 use crate::client::error::ClientError;
 use crate::transport::CallError;
@@ -131,8 +131,8 @@ impl PullStream {
             let first = pull.next().await?;
             Ok((route, pull, first))
         };
-        let doing = self.doing();
-        let asked = self.client.on_host(topic, &doing, wanted.wait, ask).await?;
+        let doing = pulling(topic);
+        let asked = self.client.on_host(topic, doing, wanted.wait, ask).await?;
         let (route, pull, first) = asked;
         let started = &pull.started;
         let end = self.began.as_ref().map_or(started.end, |began| began.end);
@@ -167,7 +167,7 @@ impl PullStream {
             Err(error) => error,
         };
         tracing::debug!(topic = %self.topic, %error, "a pull broke off");
-        let (route, doing) = (route.clone(), self.doing());
+        let (route, doing) = (route.clone(), pulling(&self.topic));
         let again = self.client.may_go_on(&self.topic, &doing, &route, error);
         again.await.map(|()| None)
     }
@@ -196,10 +196,6 @@ impl PullStream {
             group: wanted.group.clone(),
             topic: began.topic,
         }))
-    }
-
-    fn doing(&self) -> String {
-        format!("pulling from topic '{}'", self.topic)
     }
 }
 
