@@ -12,9 +12,10 @@ const LARGEST_BYTES: usize = (32 << 20) - (64 << 10);
 /// Where the kernel says to whom it gives huge pages.
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 const TUNABLES: &str = "GLIBC_TUNABLES";
-/// Every large piece of memory asks for huge pages. What threads have of their own does not, so they have nothing of
-/// their own.
-const HUGE: &str = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1";
+/// Every large piece of memory asks for huge pages.
+const HUGE: &str = "glibc.malloc.hugetlb=1";
+/// Threads take memory from one heap: those of their own do not ask for huge pages.
+const ONE_HEAP: &str = "glibc.malloc.arena_max=1";
 
 /// Makes the allocator keep large buffers that are freed.
 ///
@@ -54,14 +55,18 @@ pub fn on_huge_pages() {
 /// The variable with the wish added; `None`: somebody has decided already, perhaps this program.
 fn wished(tunables: Option<&OsStr>) -> Option<OsString> {
     let given = tunables.unwrap_or_default();
-    if given.to_string_lossy().contains("glibc.malloc.hugetlb") {
+    let text = given.to_string_lossy();
+    if text.contains("glibc.malloc.hugetlb") {
         return None;
     }
     let mut wish = given.to_owned();
-    if !wish.is_empty() {
-        wish.push(":");
+    let heap = (!text.contains("glibc.malloc.arena_max")).then_some(ONE_HEAP);
+    for wanted in std::iter::once(HUGE).chain(heap) {
+        if !wish.is_empty() {
+            wish.push(":");
+        }
+        wish.push(wanted);
     }
-    wish.push(HUGE);
     Some(wish)
 }
 
@@ -71,10 +76,14 @@ mod tests {
 
     #[test]
     fn the_program_starts_itself_again_once_and_keeps_other_wishes() {
-        assert_eq!(wished(None).unwrap(), HUGE);
+        let ours = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1";
+        assert_eq!(wished(None).unwrap(), ours);
         let both = wished(Some(OsStr::new("glibc.malloc.check=1"))).unwrap();
-        assert_eq!(both, *format!("glibc.malloc.check=1:{HUGE}"));
+        assert_eq!(both, *format!("glibc.malloc.check=1:{ours}"));
         assert_eq!(wished(Some(&both)), None);
         assert_eq!(wished(Some(OsStr::new("glibc.malloc.hugetlb=0"))), None);
+        let heaps = "glibc.malloc.arena_max=4";
+        let kept = wished(Some(OsStr::new(heaps))).unwrap();
+        assert_eq!(kept, *format!("{heaps}:{HUGE}"));
     }
 }

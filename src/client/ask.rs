@@ -5,7 +5,6 @@ use super::error::ClientError;
 use crate::limits;
 use crate::transport::Connection;
 use crate::types::{Group, TopicId};
-use crate::wire::ALPN_PEER;
 use crate::wire::index::HostAddress;
 use crate::wire::peer::{PeerStatus, PeerStatusReply, TopicState, TopicStatus};
 
@@ -42,17 +41,11 @@ impl Client {
     }
 
     async fn peer_connection(&self, peer: &HostAddress) -> Result<Connection, ClientError> {
-        let pool = &self.inner.pool;
-        if let Some(connection) = pool.alive(peer.fingerprint, ALPN_PEER) {
-            return Ok(connection);
-        }
-        let present = self.present().await?;
-        pool.get(peer.fingerprint, &peer.addresses, ALPN_PEER, Some(present))
-            .await
-            .map_err(|source| ClientError::PeerUnreachable {
-                peer: peer.name.clone(),
-                source,
-            })
+        let connection = self.shown_pass(peer).await?;
+        connection.map_err(|source| ClientError::PeerUnreachable {
+            peer: peer.name.clone(),
+            source,
+        })
     }
 
     /// The hosts of cached routes, each once: who can be asked while the index is down.

@@ -5,11 +5,9 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::Client;
 use super::backoff::Backoff;
 use super::error::ClientError;
+use super::{Client, Inner};
 use crate::clock;
 use crate::transport::{CallError, ConnectError, Connection};
 use crate::types::TopicName;
@@ -60,27 +58,35 @@ impl Client {
         topic: &TopicName,
         host: &HostAddress,
     ) -> Result<Connection, ClientError> {
-        let pool = &self.inner.pool;
-        if let Some(connection) = pool.alive(host.fingerprint, ALPN_PEER) {
-            return Ok(connection);
-        }
-        let present = self.present().await?;
-        pool.get(host.fingerprint, &host.addresses, ALPN_PEER, Some(present))
-            .await
-            .map_err(|source| ClientError::HostUnreachable {
-                topic: topic.clone(),
-                peer: host.name.clone(),
-                addresses: host.addresses.clone(),
-                source,
-            })
+        let connection = self.shown_pass(host).await?;
+        connection.map_err(|source| ClientError::HostUnreachable {
+            topic: topic.clone(),
+            peer: host.name.clone(),
+            addresses: host.addresses.clone(),
+            source,
+        })
     }
 
-    pub(super) async fn present(&self) -> Result<Bytes, ClientError> {
-        let pass = match self.inner.index.pass() {
+    /// A connection to a peer that has been, or will be, shown our pass. `Err`: there is no valid pass, nor can one be
+    /// had.
+    pub(super) async fn shown_pass(
+        &self,
+        peer: &HostAddress,
+    ) -> Result<Result<Connection, ConnectError>, ClientError> {
+        let Inner { pool, index, .. } = &*self.inner;
+        // An old pass is renewed while the index is there, not when the peer takes it no longer.
+        if index.has_pass()
+            && let Some(connection) = pool.alive(peer.fingerprint, ALPN_PEER)
+        {
+            return Ok(Ok(connection));
+        }
+        let pass = match index.pass() {
             Some(pass) => pass,
-            None => self.inner.index.renew_pass().await?,
+            None => index.renew_pass().await?,
         };
-        Ok(frame::encode(&Present { pass }))
+        let present = frame::encode(&Present { pass });
+        let (key, addresses) = (peer.fingerprint, &peer.addresses);
+        Ok(pool.get(key, addresses, ALPN_PEER, Some(present)).await)
     }
 
     /// Calls `call` with a connection to the topic's host until it succeeds, the answer says that
@@ -183,23 +189,19 @@ impl Client {
         route: &Route,
         error: CallError,
     ) -> Result<T, Failure> {
-        match error.retry() {
-            Retry::Never => Err(Failure::Final(ClientError::call(doing.to_string(), error))),
-            Retry::Later => Err(Failure::Again(ClientError::call(doing.to_string(), error))),
-            Retry::FreshRoute => {
-                self.doubt_route(topic);
-                Err(Failure::Again(ClientError::call(doing.to_string(), error)))
-            }
+        let retry = error.retry();
+        let error = ClientError::call(doing.to_string(), error);
+        match retry {
+            Retry::Never => return Err(Failure::Final(error)),
+            Retry::Later => {}
+            Retry::FreshRoute => self.doubt_route(topic),
             Retry::FreshPass => {
                 self.inner.pool.forget(route.host.fingerprint);
-                self.inner
-                    .index
-                    .renew_pass()
-                    .await
-                    .map_err(Failure::Final)?;
-                Err(Failure::Again(ClientError::call(doing.to_string(), error)))
+                let renewed = self.inner.index.renew_pass().await;
+                renewed.map_err(Failure::Final)?;
             }
         }
+        Err(Failure::Again(error))
     }
 }
 

@@ -11,7 +11,7 @@ use super::error::ClientError;
 use super::state::{StateDir, StoredPass};
 use crate::clock;
 use crate::transport::{CallError, ConnectError, Connection, Endpoint, Expect, KnownIndex};
-use crate::types::{Fingerprint, IndexAddress, PeerName};
+use crate::types::{Fingerprint, IndexAddress, PeerName, UnixMicros};
 use crate::wire::Request;
 use crate::wire::index::{Register, Registered};
 use crate::wire::pass::SignedPass;
@@ -43,8 +43,29 @@ struct Inner {
     state: StateDir,
     /// One dial at a time: whoever comes second waits for the first and uses its connection.
     connection: SingleFlight<Option<Connection>>,
-    pass: Mutex<Option<StoredPass>>,
+    pass: Mutex<Option<Pass>>,
     registered: Mutex<Option<Registered>>,
+}
+
+/// A pass of our own key.
+struct Pass {
+    signed: SignedPass,
+    ends: UnixMicros,
+}
+
+impl Pass {
+    /// `None`: it is another key's, or none at all.
+    fn read(signed: &SignedPass, ours: Fingerprint) -> Option<Pass> {
+        let body = signed.read_body().ok()?;
+        (body.fingerprint == ours).then(|| Pass {
+            signed: signed.clone(),
+            ends: body.expires,
+        })
+    }
+
+    fn is_valid(&self) -> bool {
+        self.ends > clock::wall_now()
+    }
 }
 
 impl IndexLink {
@@ -58,7 +79,9 @@ impl IndexLink {
         options: IndexLinkOptions,
         state: StateDir,
     ) -> Self {
-        let pass = state.pass();
+        let ours = endpoint.identity().fingerprint();
+        let stored = state.pass();
+        let pass = stored.and_then(|stored| Pass::read(&stored.pass, ours));
         IndexLink {
             inner: Arc::new(Inner {
                 endpoint,
@@ -98,11 +121,14 @@ impl IndexLink {
 
     /// A pass that is still valid, from a registration or from disk.
     pub fn pass(&self) -> Option<SignedPass> {
-        let stored = self.inner.pass.lock();
-        let pass = &stored.as_ref()?.pass;
-        let body = pass.read_body().ok()?;
-        let ours = body.fingerprint == self.inner.endpoint.identity().fingerprint();
-        (ours && body.expires > clock::wall_now()).then(|| pass.clone())
+        let held = self.inner.pass.lock();
+        let valid = held.as_ref().filter(|pass| pass.is_valid());
+        valid.map(|pass| pass.signed.clone())
+    }
+
+    /// Whether there is such a pass.
+    pub(super) fn has_pass(&self) -> bool {
+        self.inner.pass.lock().as_ref().is_some_and(Pass::is_valid)
     }
 
     /// Registers anew, for a fresh pass.
@@ -301,7 +327,8 @@ impl IndexLink {
             .map_err(|error| ClientError::call(format!("registering peer {name}"), error))?;
         let stored = StoredPass::new(connection.peer(), registered.pass.clone());
         self.inner.state.save_pass(&stored)?;
-        *self.inner.pass.lock() = Some(stored);
+        let ours = self.inner.endpoint.identity().fingerprint();
+        *self.inner.pass.lock() = Pass::read(&registered.pass, ours);
         *self.inner.registered.lock() = Some(registered);
         Ok(())
     }

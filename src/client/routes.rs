@@ -141,12 +141,18 @@ mod tests {
     fn only_changes_are_written() {
         let topic = TopicName::new("T1").unwrap();
         let mut routes = Routes::new(vec![(topic.clone(), route(1))]);
-        routes.learn(&topic, &route(1));
+        assert!(!routes.learn(&topic, &route(1)));
         assert!(routes.take_changed().is_none());
         routes.doubt(&topic);
+        assert_eq!(routes.undoubted(&topic), None);
         assert!(routes.get(&topic).unwrap().doubted);
-        routes.learn(&topic, &route(2));
-        assert!(!routes.get(&topic).unwrap().doubted);
+        // The index says the same again.
+        assert!(!routes.learn(&topic, &route(1)));
+        assert_eq!(routes.undoubted(&topic), Some(&route(1)));
+        routes.doubt(&topic);
+        assert!(routes.learn(&topic, &route(2)));
+        assert_eq!(routes.undoubted(&topic), Some(&route(2)));
+        assert!(routes.learn(&topic, &route(2)), "it is not written yet");
         assert_eq!(
             routes.take_changed().unwrap(),
             vec![(topic.clone(), route(2))]

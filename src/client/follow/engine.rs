@@ -352,7 +352,7 @@ impl Engine {
             .filter(|(_, followed)| followed.slot.is_some_and(|(_, at)| at == host))
             .map(|(topic, _)| topic.clone())
             .collect();
-        self.renew_pass_if_refused(&error).await;
+        self.renew_pass_if_refused(&error, host).await;
         let why = describe(&error);
         for topic in lost {
             let slot = self
@@ -369,10 +369,12 @@ impl Engine {
     }
 
     /// A host that does not take our pass: a fresh one helps, or the next try says what does not.
-    async fn renew_pass_if_refused(&self, error: &ClientError) {
+    async fn renew_pass_if_refused(&self, error: &ClientError, host: Fingerprint) {
         if let ClientError::Refused { reply, .. } = error
             && reply.retry == Retry::FreshPass
         {
+            // The connection has shown the old one, and shows no other.
+            self.client.inner.pool.forget(host);
             let renewed = self.client.index().renew_pass().await;
             tracing::debug!(ok = renewed.is_ok(), "renewed the pass");
         }

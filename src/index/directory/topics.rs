@@ -111,7 +111,7 @@ impl Topics {
         }
     }
 
-    /// Makes room for `more` topics, so that loading them moves nothing.
+    /// Makes room for `more` topics, so that loading them moves hardly anything.
     pub(super) fn reserve(&mut self, more: usize) {
         let Topics {
             slots,
@@ -313,7 +313,7 @@ fn in_chunk(slot: Slot) -> (usize, usize) {
     (chunk, slot as usize - first_of(chunk))
 }
 
-/// The first slot of a chunk: those before it have one unit less than its own size together.
+/// The first slot of a chunk: those before it have as many as it has itself, less those of the first chunk.
 fn first_of(chunk: usize) -> usize {
     (FIRST_CHUNK << chunk) - FIRST_CHUNK
 }
