@@ -1,6 +1,7 @@
 //! What one message costs on the way through the codec.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -55,12 +56,12 @@ fn requests(c: &mut Criterion) {
     let route = Route {
         topic: TOPIC,
         epoch: EPOCH,
-        host: HostAddress {
+        host: Arc::new(HostAddress {
             fingerprint: Fingerprint([2; 32]),
             name: "1".parse().expect("a legal name"),
             addresses: vec!["10.0.0.1:12347".parse().expect("an address")],
             live: true,
-        },
+        }),
     };
     group.bench_function("encode route", |b| b.iter(|| encode(black_box(&route))));
     group.finish();

@@ -85,7 +85,7 @@ impl Routes {
 
     /// The hosts that occur, each once.
     pub(super) fn hosts(&self) -> Vec<HostAddress> {
-        let hosts = self.routes.values().map(|cached| &cached.route.host);
+        let hosts = self.routes.values().map(|cached| &*cached.route.host);
         let by_key: BTreeMap<_, _> = hosts.map(|host| (host.fingerprint, host)).collect();
         by_key.into_values().cloned().collect()
     }
@@ -118,6 +118,8 @@ impl Routes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::types::{Epoch, Fingerprint, PeerName, TopicId};
 
@@ -128,12 +130,12 @@ mod tests {
                 grant,
                 incarnation: 1,
             },
-            host: HostAddress {
+            host: Arc::new(HostAddress {
                 fingerprint: Fingerprint([2; 32]),
                 name: PeerName::new("1").unwrap(),
                 addresses: vec![],
                 live: true,
-            },
+            }),
         }
     }
 

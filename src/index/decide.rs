@@ -20,6 +20,7 @@
 //! know tokio, connections or disks; time and random numbers are arguments.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -235,7 +236,7 @@ pub enum Answer {
         notices: u32,
     },
     Created {
-        host: Option<HostAddress>,
+        host: Option<Arc<HostAddress>>,
         outcomes: Vec<CreateOutcome>,
     },
     Deleted(DeletedTopic),

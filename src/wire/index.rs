@@ -7,6 +7,7 @@
 //! Structs are frozen once released: a change is a new message number.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -131,8 +132,8 @@ pub struct Route {
     pub topic: TopicId,
     /// The host's epoch for the topic, computed at the lookup.
     pub epoch: Epoch,
-    /// The host.
-    pub host: HostAddress,
+    /// The host; routes that came together share it.
+    pub host: Arc<HostAddress>,
 }
 message!(0x02 Route);
 
@@ -163,7 +164,7 @@ impl LookupMany {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Routes {
     /// The hosts that occur.
-    pub hosts: Vec<HostAddress>,
+    pub hosts: Vec<Arc<HostAddress>>,
     /// One entry per name asked, in its order; `None`: no such topic.
     pub routes: Vec<Option<CompactRoute>>,
 }
@@ -205,7 +206,7 @@ pub struct NewTopic {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CreatedTopics {
     /// The host of those that were created; `None` where none was.
-    pub host: Option<HostAddress>,
+    pub host: Option<Arc<HostAddress>>,
     /// One entry per topic asked, in its order.
     pub outcomes: Vec<CreateOutcome>,
 }
@@ -394,7 +395,7 @@ pub struct ShownTopic {
     /// The topic.
     pub info: TopicInfo,
     /// The host's addresses.
-    pub host: Option<HostAddress>,
+    pub host: Option<Arc<HostAddress>>,
     /// In-sync members by name.
     pub in_sync: Vec<PeerName>,
     /// Peers that keep a copy or are to get one, by name.

@@ -1,5 +1,7 @@
 //! Requests and replies of the index protocol.
 
+use std::sync::Arc;
+
 use super::golden::*;
 use super::golden::{Direction::*, Protocol::Index};
 use waypost::wire::ErrorReply;
@@ -40,11 +42,11 @@ fn route() -> Route {
     Route {
         topic: TOPIC,
         epoch: EPOCH,
-        host: HostAddress {
+        host: Arc::new(HostAddress {
             addresses: vec![],
             live: false,
             ..host()
-        },
+        }),
     }
 }
 
@@ -130,7 +132,7 @@ pub fn list() -> Vec<Golden> {
             Index,
             Down,
             Route {
-                host: host(),
+                host: host().into(),
                 ..route()
             },
             "51000000 02 1111111111111111111111111111111103ac022222222222222222222222\
@@ -149,7 +151,7 @@ pub fn list() -> Vec<Golden> {
             Index,
             Down,
             Routes {
-                hosts: vec![host()],
+                hosts: vec![host().into()],
                 routes: vec![
                     None,
                     Some(CompactRoute {

@@ -2,6 +2,7 @@
 //!
 //! A host that is found gone while it says nothing (`client::silence`) counts as a lost stream.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -60,7 +61,7 @@ impl HostStream {
     pub(super) fn start(
         client: Client,
         topic: TopicName,
-        host: HostAddress,
+        host: Arc<HostAddress>,
         generation: u64,
         down: mpsc::Sender<Down>,
     ) -> HostStream {

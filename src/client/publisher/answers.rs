@@ -30,7 +30,7 @@ impl<W> Topic<W> {
             return;
         }
         self.lives(route.topic, turn);
-        let host = Arc::new(route.host.clone());
+        let host = Arc::clone(&route.host);
         let peers = Arc::from([host.name.clone()]);
         // It may be another stream now; a turn on the old one does no harm.
         self.room = Room::Unasked;

@@ -101,7 +101,7 @@ impl<W> Topic<W> {
                 duplicate: false,
                 achieved: Achieved { durable: 0, of: 0 },
                 peers: Arc::from([]),
-                host: Arc::new(holding.route.host.clone()),
+                host: Arc::clone(&holding.route.host),
                 held: Some(held),
             };
             turn.effects.push(Effect::Answered {

@@ -44,12 +44,12 @@ impl Shared {
         state.exists.then(|| Route {
             topic: TopicId([1; 16]),
             epoch: state.host.epoch(),
-            host: HostAddress {
+            host: Arc::new(HostAddress {
                 fingerprint: self.identity.fingerprint(),
                 name: PeerName::new("1").unwrap(),
                 addresses: vec![state.address],
                 live: true,
-            },
+            }),
         })
     }
 }

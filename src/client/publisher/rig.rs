@@ -48,12 +48,12 @@ pub(super) fn route(life: u8, incarnation: u32) -> Arc<Route> {
             grant: 1,
             incarnation,
         },
-        host: HostAddress {
+        host: Arc::new(HostAddress {
             fingerprint: Fingerprint([1; 32]),
             name: PeerName::new("1").unwrap(),
             addresses: vec![],
             live: true,
-        },
+        }),
     })
 }
 

@@ -157,12 +157,12 @@ impl World {
         Arc::new(Route {
             topic: TopicId([1; 16]),
             epoch: self.host.epoch(),
-            host: HostAddress {
+            host: Arc::new(HostAddress {
                 fingerprint: Fingerprint([1; 32]),
                 name: PeerName::new("1").unwrap(),
                 addresses: vec![],
                 live: true,
-            },
+            }),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What is known of one key.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::index::record::{PeerRecord, WaitingRecord};
 use crate::types::{Fingerprint, TopicId};
@@ -32,12 +33,12 @@ pub(super) struct PeerSlot {
     /// Topics that it is still to erase.
     pub(super) erasures: BTreeMap<TopicId, ErasureNo>,
     /// What lookups answer, made once per change of the peer.
-    pub(super) address: Option<HostAddress>,
+    pub(super) address: Option<Arc<HostAddress>>,
 }
 
 impl PeerSlot {
     pub(super) fn renew_address(&mut self, fingerprint: Fingerprint) {
-        self.address = match (&self.record, &self.waiting) {
+        let address = match (&self.record, &self.waiting) {
             (Some(record), _) => Some(HostAddress {
                 fingerprint,
                 name: record.name.clone(),
@@ -52,6 +53,7 @@ impl PeerSlot {
             }),
             (None, None) => None,
         };
+        self.address = address.map(Arc::new);
     }
 
     pub(super) fn incarnation(&self) -> u32 {

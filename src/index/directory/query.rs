@@ -1,5 +1,7 @@
 //! Single facts read out of the directory: records, routes, counts.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::{Directory, Slot};
@@ -166,7 +168,7 @@ impl Directory {
     }
 
     /// Where a peer listens.
-    pub fn host_address(&self, key: Fingerprint) -> Option<&HostAddress> {
+    pub fn host_address(&self, key: Fingerprint) -> Option<&Arc<HostAddress>> {
         self.peers[self.keys.find(&key)? as usize].address.as_ref()
     }
 

@@ -135,7 +135,7 @@ async fn ensure_topic(
     let created = client.create_topic(topic, settings, args.host.as_ref());
     match wait::saying("a host for the new topic", created).await {
         Ok(route) => {
-            let host = route.host.name;
+            let host = &route.host.name;
             output::say(&format!("created topic '{topic}', hosted by peer {host}"));
             Ok(())
         }

@@ -2,6 +2,7 @@
 //! reported to the index.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -77,11 +78,11 @@ async fn ask_hosts(
     client: &Client,
     subscriptions: &[SubscriptionInfo],
 ) -> BTreeMap<(TopicId, Group), TopicState> {
-    let mut hosts: BTreeMap<Fingerprint, (HostAddress, Asked)> = BTreeMap::new();
+    let mut hosts: BTreeMap<Fingerprint, (Arc<HostAddress>, Asked)> = BTreeMap::new();
     for subscription in subscriptions {
         let host = &subscription.route.host;
         let entry = hosts.entry(host.fingerprint);
-        let (_, asked) = entry.or_insert_with(|| (host.clone(), vec![]));
+        let (_, asked) = entry.or_insert_with(|| (Arc::clone(host), vec![]));
         asked.push((subscription.route.topic, subscription.group.clone()));
     }
     let mut questions = JoinSet::new();
@@ -120,7 +121,7 @@ fn line(subscription: SubscriptionInfo, state: Option<TopicState>) -> Line {
         position,
         end,
         lag: next.zip(end).map(|(next, end)| end.saturating_sub(next)),
-        host: subscription.route.host.name,
+        host: subscription.route.host.name.clone(),
         from_host: state.is_some(),
         reported_age_ms: reported.filter(|_| state.is_none()).and_then(|r| r.age_ms),
         since: units::rfc3339(subscription.since),
@@ -142,12 +143,12 @@ mod tests {
             route: Route {
                 topic: TopicId([1; 16]),
                 epoch: Epoch::default(),
-                host: HostAddress {
+                host: Arc::new(HostAddress {
                     fingerprint: Fingerprint([1; 32]),
                     name: "2".parse().unwrap(),
                     addresses: vec![],
                     live: false,
-                },
+                }),
             },
             reported: Some(ReportedTopic {
                 metadata: TopicMetadata {

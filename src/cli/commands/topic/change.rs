@@ -105,7 +105,7 @@ fn report(
     names: &[TopicName],
     created: CreatedTopics,
 ) -> Result<Vec<CliError>, CliError> {
-    let host = created.host.map(|host| host.name);
+    let host = created.host.map(|host| host.name.clone());
     let mut errors = vec![];
     for (name, outcome) in names.iter().zip(created.outcomes) {
         match outcome {

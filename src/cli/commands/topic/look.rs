@@ -219,11 +219,11 @@ impl Behind {
 
 impl From<ShownTopic> for Shown {
     fn from(shown: ShownTopic) -> Shown {
-        let addresses = shown.host.map(|host| host.addresses).unwrap_or_default();
+        let addresses = shown.host.iter().flat_map(|host| &host.addresses);
         Shown {
             epoch: shown.info.epoch.to_string(),
             version: shown.info.version,
-            addresses: addresses.iter().map(ToString::to_string).collect(),
+            addresses: addresses.map(ToString::to_string).collect(),
             in_sync: shown.in_sync,
             copies: shown.replicas,
             behind: shown.behind.into_iter().map(Behind::from).collect(),
