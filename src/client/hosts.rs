@@ -10,7 +10,7 @@ use super::error::ClientError;
 use super::{Client, Inner};
 use crate::clock;
 use crate::transport::{CallError, ConnectError, Connection};
-use crate::types::TopicName;
+use crate::types::{Fingerprint, TopicName};
 use crate::wire::index::{HostAddress, Route};
 use crate::wire::peer::Present;
 use crate::wire::{ALPN_PEER, ErrorCode, Retry, frame};
@@ -163,7 +163,7 @@ impl Client {
         };
         match called {
             Ok(value) => Ok(value),
-            Err(error) => self.judge(topic, doing, &route, error).await,
+            Err(error) => Err(self.judge(topic, doing, &route, error).await),
         }
     }
 
@@ -175,33 +175,40 @@ impl Client {
         route: &Route,
         error: CallError,
     ) -> Result<(), ClientError> {
-        match self.judge::<()>(topic, doing, route, error).await {
-            Ok(()) | Err(Failure::Again(_)) => Ok(()),
-            Err(Failure::Final(error)) => Err(error),
+        match self.judge(topic, doing, route, error).await {
+            Failure::Again(_) => Ok(()),
+            Failure::Final(error) => Err(error),
         }
     }
 
     /// Does what the failed call's retry class demands before a next try.
-    async fn judge<T>(
+    async fn judge(
         &self,
         topic: &TopicName,
         doing: &impl fmt::Display,
         route: &Route,
         error: CallError,
-    ) -> Result<T, Failure> {
+    ) -> Failure {
         let retry = error.retry();
         let error = ClientError::call(doing.to_string(), error);
         match retry {
-            Retry::Never => return Err(Failure::Final(error)),
+            Retry::Never => return Failure::Final(error),
             Retry::Later => {}
             Retry::FreshRoute => self.doubt_route(topic),
             Retry::FreshPass => {
-                self.inner.pool.forget(route.host.fingerprint);
-                let renewed = self.inner.index.renew_pass().await;
-                renewed.map_err(Failure::Final)?;
+                if let Err(error) = self.show_fresh_pass(route.host.fingerprint).await {
+                    return Failure::Final(error);
+                }
             }
         }
-        Err(Failure::Again(error))
+        Failure::Again(error)
+    }
+
+    /// A peer does not take our pass: the next connection to it shows a fresh one. The one there is has shown the old
+    /// one, and shows no other.
+    pub(crate) async fn show_fresh_pass(&self, peer: Fingerprint) -> Result<(), ClientError> {
+        self.inner.pool.forget(peer);
+        self.inner.index.renew_pass().await.map(drop)
     }
 }
 

@@ -62,25 +62,18 @@ impl Routes {
         match self.routes.get_mut(topic) {
             Some(known) if known.route == *route => known.doubted = false,
             known => {
+                if known.is_none() && self.routes.len() >= KEPT {
+                    self.routes.clear();
+                }
                 let learnt = Cached {
                     route: route.clone(),
                     doubted: false,
                 };
+                self.routes.insert(topic.clone(), learnt);
                 self.changed = true;
-                match known {
-                    Some(known) => *known = learnt,
-                    None => self.add(topic.clone(), learnt),
-                }
             }
         }
         self.changed
-    }
-
-    fn add(&mut self, topic: TopicName, learnt: Cached) {
-        if self.routes.len() >= KEPT {
-            self.routes.clear();
-        }
-        self.routes.insert(topic, learnt);
     }
 
     /// The hosts that occur, each once.

@@ -373,9 +373,7 @@ impl Engine {
         if let ClientError::Refused { reply, .. } = error
             && reply.retry == Retry::FreshPass
         {
-            // The connection has shown the old one, and shows no other.
-            self.client.inner.pool.forget(host);
-            let renewed = self.client.index().renew_pass().await;
+            let renewed = self.client.show_fresh_pass(host).await;
             tracing::debug!(ok = renewed.is_ok(), "renewed the pass");
         }
     }

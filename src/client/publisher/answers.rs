@@ -30,16 +30,10 @@ impl<W> Topic<W> {
             return;
         }
         self.lives(route.topic, turn);
-        let host = Arc::clone(&route.host);
-        let peers = Arc::from([host.name.clone()]);
+        let peers = Arc::from([route.host.name.clone()]);
         // It may be another stream now; a turn on the old one does no harm.
         self.room = Room::Unasked;
-        self.phase = Phase::Ready(Linked {
-            link,
-            route,
-            host,
-            peers,
-        });
+        self.phase = Phase::Ready(Linked { link, route, peers });
         for index in 0..self.sealed.len() {
             self.transmit(index, turn);
         }
@@ -104,8 +98,8 @@ impl<W> Topic<W> {
         let moved = away
             || route.epoch != linked.route.epoch
             || route.topic != linked.route.topic
-            || route.host.fingerprint != linked.host.fingerprint
-            || route.host.addresses != linked.host.addresses;
+            || route.host.fingerprint != linked.route.host.fingerprint
+            || route.host.addresses != linked.route.host.addresses;
         let silent = || ClientError::TimedOut {
             doing: self.doing(),
             after: crate::limits::SILENCE_BEFORE_PROBE,
@@ -148,7 +142,7 @@ impl<W> Topic<W> {
             duplicate: ack.duplicate,
             achieved: ack.achieved,
             peers: Arc::clone(&linked.peers),
-            host: Arc::clone(&linked.host),
+            host: Arc::clone(&linked.route.host),
             held: None,
         };
         turn.effects.push(Effect::Answered {

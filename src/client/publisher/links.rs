@@ -130,8 +130,7 @@ impl Links {
             return Ok(Arc::clone(link));
         }
         if fresh_pass {
-            self.client.inner.pool.forget(host);
-            self.client.inner.index.renew_pass().await?;
+            self.client.show_fresh_pass(host).await?;
         }
         let connection = self.client.host_connection(topic, &route.host).await?;
         let opened = open(&connection).await;

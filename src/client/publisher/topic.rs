@@ -27,7 +27,7 @@ use super::tickets::TURN;
 use crate::client::{Backoff, ClientError, describe};
 use crate::limits;
 use crate::types::{Fingerprint, MonoNs, PeerName, ProducerId, TopicId, TopicName};
-use crate::wire::index::{HostAddress, Route};
+use crate::wire::index::Route;
 use crate::wire::peer::AppendNext;
 
 /// The stream that a topic sends on.
@@ -35,7 +35,6 @@ use crate::wire::peer::AppendNext;
 pub(super) struct Linked {
     pub(super) link: LinkId,
     pub(super) route: Arc<Route>,
-    pub(super) host: Arc<HostAddress>,
     /// Who has durably what the host acknowledges.
     pub(super) peers: Arc<[PeerName]>,
 }
