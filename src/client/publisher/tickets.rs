@@ -14,7 +14,7 @@ use super::core::{LinkId, TopicKey};
 
 /// Batches of a stream that are not full and not answered: enough for the host to have work while
 /// answers travel, few enough that under load most batches are large.
-pub(super) const PARTIAL_BATCHES: usize = 32;
+pub(super) const PARTIAL_BATCHES: usize = 128;
 /// How long a topic waits for its turn: batches of topics whose copies do not answer may hold all places.
 pub(super) const TURN: Duration = Duration::from_millis(50);
 
