@@ -25,6 +25,7 @@
 //! [varint header count · (varint · name · varint · value)*] · body`; varints are LEB128 of u32.
 
 mod builder;
+mod checksum;
 mod record;
 #[cfg(test)]
 mod tests;

@@ -2,16 +2,25 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::checksum;
 use super::record::{HAS_HEADERS, HAS_KEY, Record};
 use super::{CHECKSUMMED_FROM, HEADER_BYTES, MAGIC};
 use crate::limits;
 use crate::types::{ProducerId, TopicId, UnixMicros};
+
+/// Records are added to the checksum once there are so many bytes of them, and not each small one by itself;
+/// a body of as many is read where it comes from.
+const SUMMED_AT_ONCE: usize = 1024;
 
 /// Builds one batch.
 #[derive(Debug)]
 pub struct BatchBuilder {
     buffer: BytesMut,
     pub(super) count: u32,
+    /// The checksum of the records up to `summed_to`.
+    sum: u32,
+    /// An offset in the buffer.
+    summed_to: usize,
 }
 
 impl Default for BatchBuilder {
@@ -42,7 +51,12 @@ impl BatchBuilder {
 
     fn in_buffer(mut buffer: BytesMut) -> Self {
         buffer.put_bytes(0, HEADER_BYTES);
-        BatchBuilder { buffer, count: 0 }
+        BatchBuilder {
+            buffer,
+            count: 0,
+            sum: 0,
+            summed_to: HEADER_BYTES,
+        }
     }
 
     /// Bytes of a batch of this message alone, or a few more.
@@ -100,8 +114,37 @@ impl BatchBuilder {
                 self.put_sized(value);
             }
         }
-        self.buffer.put_slice(record.body);
+        self.put_body(record.body);
         self.count += 1;
+    }
+
+    /// Adds to the checksum what caches hold now, and may not any more when the batch is sealed. Of a large body
+    /// they hold the source: to read the copy would be to wait until it is written.
+    fn put_body(&mut self, body: &[u8]) {
+        let is_large = body.len() >= SUMMED_AT_ONCE;
+        if is_large || self.buffer.len() - self.summed_to >= SUMMED_AT_ONCE {
+            self.sum_up();
+        }
+        self.buffer.put_slice(body);
+        if is_large {
+            self.sum = crc32c::crc32c_append(self.sum, body);
+            self.summed_to = self.buffer.len();
+        }
+    }
+
+    fn sum_up(&mut self) {
+        self.sum = crc32c::crc32c_append(self.sum, &self.buffer[self.summed_to..]);
+        self.summed_to = self.buffer.len();
+    }
+
+    /// Of header and records.
+    fn checksum(&mut self) -> u32 {
+        if self.summed_to == HEADER_BYTES {
+            return crc32c::crc32c(&self.buffer[CHECKSUMMED_FROM..]);
+        }
+        self.sum_up();
+        let header = crc32c::crc32c(&self.buffer[CHECKSUMMED_FROM..HEADER_BYTES]);
+        checksum::join(header, self.sum, self.summed_to - HEADER_BYTES)
     }
 
     fn put_sized(&mut self, bytes: &[u8]) {
@@ -137,7 +180,7 @@ impl BatchBuilder {
         header[80..88].copy_from_slice(&produced.0.to_le_bytes());
         header[88..92].copy_from_slice(&self.count.to_le_bytes());
         header[92..96].copy_from_slice(&unpacked.to_le_bytes());
-        let crc = crc32c::crc32c(&self.buffer[CHECKSUMMED_FROM..]);
+        let crc = self.checksum();
         self.buffer[32..36].copy_from_slice(&crc.to_le_bytes());
         self.buffer.freeze()
     }
