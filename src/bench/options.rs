@@ -56,7 +56,7 @@ pub struct Options {
     pub publishers: Vec<usize>,
     /// Copies of a topic; empty: 1 and 2.
     pub replicas: Vec<usize>,
-    /// Measured runs of each job and its baseline, after one to warm up.
+    /// Measured runs of each job and its baseline, after one to warm up. `None`: as many as the job needs.
     pub runs: Option<u32>,
     /// Length of a run, where time ends it.
     pub duration: Option<Duration>,
@@ -98,6 +98,11 @@ impl Options {
 
     pub(super) fn runs(&self) -> u32 {
         self.runs.unwrap_or(self.pick(5, 1))
+    }
+
+    /// As [`Options::runs`], where a run is over in some tenths of a second.
+    pub(super) fn short_runs(&self) -> u32 {
+        self.runs.unwrap_or(self.pick(15, 1))
     }
 
     /// One thing for the full form, another for the quick one.

@@ -68,7 +68,8 @@ pub struct BenchArgs {
     /// Copies of a topic [default: 1,2]
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     pub replicas: Vec<usize>,
-    /// Measured runs of each job and of its baseline [default: 5; fail-overs: 50]
+    /// Measured runs of each job and of its baseline [default: 5; lookups: 15, for each is
+    /// short; fail-overs: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: Option<u32>,
     /// Length of a run [default: 1s]
