@@ -51,9 +51,13 @@ impl Block {
     }
 }
 
-/// Messages that were not sent yet, cut into batches; all but the last are full.
+/// Messages that were not sent yet, cut into batches.
 pub(super) struct Gathering<W> {
-    batches: VecDeque<Gathered<W>>,
+    /// Those before the last one.
+    full: VecDeque<Gathered<W>>,
+    /// The one that grows, in place: of many topics each message goes to another one's. `None`: there is none
+    /// at all.
+    last: Option<Gathered<W>>,
     /// Bytes of the batch before, which the next one may well have, too.
     usual_bytes: usize,
 }
@@ -61,7 +65,8 @@ pub(super) struct Gathering<W> {
 impl<W> Default for Gathering<W> {
     fn default() -> Self {
         Gathering {
-            batches: VecDeque::new(),
+            full: VecDeque::new(),
+            last: None,
             usual_bytes: 0,
         }
     }
@@ -69,12 +74,20 @@ impl<W> Default for Gathering<W> {
 
 impl<W> Gathering<W> {
     pub(super) fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.last.is_none()
+    }
+
+    fn first(&self) -> Option<&Gathered<W>> {
+        self.full.front().or(self.last.as_ref())
+    }
+
+    fn pop_first(&mut self) -> Option<Gathered<W>> {
+        self.full.pop_front().or_else(|| self.last.take())
     }
 
     /// Since when the oldest waits.
     pub(super) fn since(&self) -> Option<MonoNs> {
-        self.batches.front().map(|first| first.since)
+        self.first().map(|first| first.since)
     }
 
     /// Puts a message into the last batch; whoever waits for it is to be added to those of the batch.
@@ -88,38 +101,27 @@ impl<W> Gathering<W> {
     where
         W: Default,
     {
-        let takes = |last: &Gathered<W>| last.takes(record, options);
-        if !self.batches.back().is_some_and(takes) {
-            let builder = match options.batch_messages {
-                1 => block.builder(BatchBuilder::bytes_with(record)),
-                _ => BatchBuilder::with_capacity(self.next_bytes(options)),
-            };
-            self.batches.push_back(Gathered {
-                builder,
-                waiters: W::default(),
-                since: now(),
-            });
+        if let Some(full) = self.last.take_if(|last| !last.takes(record, options)) {
+            self.usual_bytes = full.builder.len();
+            self.full.push_back(full);
         }
-        // There is a last one: it was pushed just now, or it takes the message.
-        let last = self
-            .batches
-            .back_mut()
-            .expect("a batch that takes the message");
+        let usual_bytes = self.usual_bytes;
+        let last = self.last.get_or_insert_with(|| Gathered {
+            builder: match options.batch_messages {
+                1 => block.builder(BatchBuilder::bytes_with(record)),
+                _ => BatchBuilder::with_capacity(next_bytes(usual_bytes, options)),
+            },
+            waiters: W::default(),
+            since: now(),
+        });
         last.builder.push(record);
         &mut last.waiters
     }
 
-    /// What the batch that begins will take: behind a full one comes another full one.
-    fn next_bytes(&self, options: &PublisherOptions) -> usize {
-        let before = self.batches.back().map(|full| full.builder.len());
-        let bytes = before.unwrap_or(self.usual_bytes);
-        bytes.min(options.batch_bytes).max(LEAST_BYTES)
-    }
-
     /// Whether the first batch grows no more.
     pub(super) fn has_full(&self, options: &PublisherOptions) -> bool {
-        let is_full = |first: &Gathered<W>| first.is_full(options);
-        self.batches.len() > 1 || self.batches.front().is_some_and(is_full)
+        let is_full = |last: &Gathered<W>| last.is_full(options);
+        !self.full.is_empty() || self.last.as_ref().is_some_and(is_full)
     }
 
     /// When the first batch is to be sealed: at once if it is full, or when it has lingered.
@@ -141,7 +143,7 @@ impl<W> Gathering<W> {
         options: &PublisherOptions,
     ) -> Option<Sealed<W>> {
         let is_full = self.has_full(options);
-        let first = self.batches.pop_front()?;
+        let first = self.pop_first()?;
         self.usual_bytes = first.builder.len();
         Some(Sealed {
             sequence,
@@ -157,8 +159,13 @@ impl<W> Gathering<W> {
 
     /// Takes out the waiters of the first batch, which will not be sent.
     pub(super) fn give_up_first(&mut self) -> Option<W> {
-        self.batches.pop_front().map(|first| first.waiters)
+        self.pop_first().map(|first| first.waiters)
     }
+}
+
+/// What a batch that begins will take: behind a full one comes another full one.
+fn next_bytes(before: usize, options: &PublisherOptions) -> usize {
+    before.min(options.batch_bytes).max(LEAST_BYTES)
 }
 
 /// A batch with sequences, sent at least once and not answered.
