@@ -70,6 +70,7 @@ fn the_quick_form_runs_every_job_and_writes_a_report() {
         "lookup-topics",
         "memory",
         "publish",
+        "publish-against",
         "pull",
         "restart",
         "scale",

@@ -4,12 +4,11 @@ use serde_json::json;
 
 use crate::bench::error::BenchError;
 use crate::bench::fleet::Fleet;
-use crate::bench::lanes::Until;
 use crate::bench::measure::Measurement;
 use crate::bench::run::{self, Bench, Raw, RawLoad, params, raw_sync};
 use crate::bench::side::{Baseline, Side, Trial};
 use crate::bench::topics;
-use crate::bench::work::{RawShape, Topics, Work};
+use crate::bench::work::{RawShape, Work};
 use crate::limits;
 use crate::types::TopicSettings;
 
@@ -34,6 +33,19 @@ struct Kind {
     replicas: u8,
 }
 
+impl Kind {
+    fn in_words(self) -> String {
+        let how = match self.batched {
+            true => "in batches",
+            false => "one in a frame",
+        };
+        format!(
+            "{} byte messages {how}, {} in flight, {} publishers, {} topics, {} copies",
+            self.size, self.in_flight, self.publishers, self.topics, self.replicas
+        )
+    }
+}
+
 /// Measures publishing.
 pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let copies = kinds(bench).into_iter().map(|kind| kind.replicas).max();
@@ -45,19 +57,18 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
 
 async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
     let raw = Raw::start(fleet).await?;
-    for kind in kinds(bench) {
-        let settings = TopicSettings {
-            replicas: kind.replicas,
-            ..TopicSettings::default()
-        };
-        let topics = topics::create_with(fleet, kind.topics, settings, |_| ()).await?;
-        if kind.replicas > 1 {
-            topics::in_sync(&fleet.client, &topics, kind.replicas).await?;
-        }
-        let found = measure(bench, fleet, &raw, &topics, kind).await?;
+    let kinds = kinds(bench);
+    for &kind in &kinds {
+        let found = measure(bench, fleet, &raw, kind).await?;
         bench.found(found);
     }
     raw.end().await;
+    for kind in kinds {
+        if kind.topics > 1 && kind.batched || kind.replicas > 1 && kind.in_flight == 1 {
+            let found = against_one(bench, fleet, kind).await?;
+            bench.found(found);
+        }
+    }
     Ok(())
 }
 
@@ -168,35 +179,67 @@ async fn baseline(
     ))
 }
 
+async fn side(bench: &Bench<'_>, fleet: &Fleet, kind: Kind) -> Result<Side, BenchError> {
+    let settings = TopicSettings {
+        replicas: kind.replicas,
+        ..TopicSettings::default()
+    };
+    let topics = topics::create_with(fleet, kind.topics, settings, |_| ()).await?;
+    if kind.replicas > 1 {
+        topics::in_sync(&fleet.client, &topics, kind.replicas).await?;
+    }
+    let work = Work::Publish {
+        target: fleet.target(kind.publishers)?,
+        topics,
+        size: kind.size,
+        in_flight: kind.in_flight,
+        batched: kind.batched,
+        until: bench.options.until(),
+    };
+    Side::start(&fleet.scratch, &[work], fleet.host_pids()).await
+}
+
 async fn measure(
     bench: &Bench<'_>,
     fleet: &Fleet,
     raw: &Raw,
-    topics: &Topics,
     kind: Kind,
 ) -> Result<Measurement, BenchError> {
-    let until: Until = bench.options.until();
-    let how = if kind.batched {
-        "in batches"
-    } else {
-        "one in a frame"
+    bench.doing(&format!("publishing {}", kind.in_words()));
+    let side = side(bench, fleet, kind).await?;
+    let (baseline, baseline_is) = baseline(bench, fleet, raw, kind).await?;
+    in_turns(bench, "publish", kind, side, baseline, baseline_is).await
+}
+
+/// Many topics against one, copies against one: in turns, for figures of different minutes say as much of the minutes.
+async fn against_one(
+    bench: &Bench<'_>,
+    fleet: &Fleet,
+    kind: Kind,
+) -> Result<Measurement, BenchError> {
+    let one = Kind {
+        topics: 1,
+        replicas: 1,
+        ..kind
     };
-    bench.doing(&format!(
-        "publishing {} byte messages {how}, {} in flight, {} publishers, {} topics",
-        kind.size, kind.in_flight, kind.publishers, kind.topics
-    ));
-    let work = Work::Publish {
-        target: fleet.target(kind.publishers)?,
-        topics: topics.clone(),
-        size: kind.size,
-        in_flight: kind.in_flight,
-        batched: kind.batched,
-        until,
-    };
-    let mut side = Side::start(&fleet.scratch, &[work], fleet.host_pids()).await?;
-    let (mut baseline, baseline_is) = baseline(bench, fleet, raw, kind).await?;
+    let (of_kind, of_one) = (kind.in_words(), one.in_words());
+    bench.doing(&format!("publishing {of_kind}, and {of_one}"));
+    let many = side(bench, fleet, kind).await?;
+    let baseline = Baseline::Of(side(bench, fleet, one).await?);
+    let what = "the same to one topic with one copy";
+    in_turns(bench, "publish-against", kind, many, baseline, what).await
+}
+
+async fn in_turns(
+    bench: &Bench<'_>,
+    job: &str,
+    kind: Kind,
+    mut side: Side,
+    mut baseline: Baseline,
+    baseline_is: &str,
+) -> Result<Measurement, BenchError> {
     let trial = Trial {
-        job: "publish",
+        job,
         params: params([
             ("size", json!(kind.size)),
             ("in_flight", json!(kind.in_flight)),

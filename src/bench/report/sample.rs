@@ -145,6 +145,10 @@ fn publishing() -> Vec<Measurement> {
             is,
         ));
     }
+    let is = "the same to one topic with one copy";
+    let many = json!({"size": 1_024, "in_flight": 1, "batched": true, "publishers": 1, "topics": 1_000, "replicas": 1});
+    let found = timed("publish-against", many, 374_400.0, 5_000.0);
+    all.push(beside(found, 0.78, None, is));
     all
 }
 

@@ -1,5 +1,6 @@
 //! One section for each job: what was found in words, plots, the table, the goals. Pure.
 
+mod against;
 mod compare;
 mod e2e;
 mod failover;
@@ -50,7 +51,7 @@ struct Kind {
 }
 
 /// In the order of the report; jobs that are not here follow in the order of the measurements.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     kind("lookup", "Concurrent topic querying", lookup::show),
     kind(
         "lookup-topics",
@@ -61,6 +62,11 @@ const KINDS: [Kind; 10] = [
     kind("failover", "Fault tolerance: fail-over", failover::show),
     kind("restart", "Fault tolerance: restart", restart::show),
     kind("publish", "Publish", publish::show),
+    kind(
+        "publish-against",
+        "Publish to many topics, or copies, against one",
+        against::show,
+    ),
     kind("pull", "Read back", pull::show),
     kind("e2e", "From publisher to follower", e2e::show),
     kind("memory", "Memory of the index", memory::show),

@@ -2,7 +2,7 @@
 
 use super::super::params::{
     Few, differing, extra, flag, has_raw_baseline, in_words, label, largest, names, number, of_job,
-    same_but, smallest, with, word,
+    smallest, with, word,
 };
 use super::super::sections::p99_without;
 use super::super::times::{quantile, times_ms};
@@ -80,15 +80,17 @@ pub(super) fn publish_batches(all: &[Measurement], bound: Bound) -> Found {
 }
 
 pub(super) fn publish_topics(all: &[Measurement], bound: Bound) -> Found {
-    let few = with(&of_job(all, "publish"), |found| flag(found, "batched"));
-    against(bound, &few, ("topics", 1e3, 1.0), ops)
+    let few = with(&of_job(all, "publish-against"), |found| {
+        flag(found, "batched") && number(found, "topics") == Some(1e3)
+    });
+    worst(bound, &few, |found| found.ratio)
 }
 
 pub(super) fn publish_replicas(all: &[Measurement], bound: Bound) -> Found {
-    let few = with(&of_job(all, "publish"), is_alone);
-    against(bound, &few, ("replicas", 2.0, 1.0), |found| {
-        found.figures.p50_us
-    })
+    let few = with(&of_job(all, "publish-against"), |found| {
+        number(found, "replicas") == Some(2.0)
+    });
+    worst(bound, &few, |found| found.p50_ratio)
 }
 
 pub(super) fn pull_batched(all: &[Measurement], bound: Bound) -> Found {
@@ -229,22 +231,6 @@ fn worst(
 fn most(few: &[&Measurement]) -> Found {
     let figures = few.iter().map(|found| (ops(found), at(found, few)));
     figures.max_by(|a, b| a.0.total_cmp(&b.0))
-}
-
-/// `figure` where a parameter is `one` over where it is `other` and all else is the same.
-fn against(
-    bound: Bound,
-    few: &[&Measurement],
-    (name, one, other): (&str, f64, f64),
-    figure: fn(&Measurement) -> f64,
-) -> Found {
-    let those = with(few, |found| number(found, name) == Some(one));
-    worst(bound, &those, |found| {
-        let partner = few
-            .iter()
-            .find(|next| number(next, name) == Some(other) && same_but(found, next, name));
-        Some(figure(found) / figure(partner?))
-    })
 }
 
 /// What tells this measurement from the others that were looked at.

@@ -71,14 +71,14 @@ pub(super) const GOALS: [Goal; 26] = [
         checks::publish_batches,
     ),
     goal(
-        "publish",
+        "publish-against",
         "batches to 1,000 topics: at least 0.8 of one topic",
         AtLeast(0.8),
         ratio,
         checks::publish_topics,
     ),
     goal(
-        "publish",
+        "publish-against",
         "two replicas: median at most 1.6 × that of one",
         AtMost(1.6),
         ratio,
