@@ -157,6 +157,19 @@ impl Figures {
         }
     }
 
+    /// The same with the payload of another's operations, for bytes of headers and acknowledgements, which
+    /// a baseline counts, too, are not what is compared.
+    pub fn with_payload_of(&self, other: &Figures) -> Figures {
+        let mb = match other.ops_per_s > 0.0 {
+            true => other.mb_per_s / other.ops_per_s,
+            false => 0.0,
+        };
+        Figures {
+            mb_per_s: self.ops_per_s * mb,
+            ..*self
+        }
+    }
+
     /// One after the other: times add up, as for a round trip and then a sync.
     pub fn then(&self, next: &Figures) -> Figures {
         let p50_us = self.p50_us + next.p50_us;
@@ -220,6 +233,22 @@ mod tests {
         assert_eq!(found.ratio, Some(0.9));
         assert_eq!(found.p50_ratio, Some(1.2));
         assert!((found.spread - 55.0 / 90.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_baseline_is_told_in_payload() {
+        let ours = Figures {
+            mb_per_s: 8.0,
+            ..figures(4_000.0, 10.0)
+        };
+        // Its own bytes are not those of the messages.
+        let base = Figures {
+            mb_per_s: 77.0,
+            ..figures(5_000.0, 9.0)
+        };
+        let told = base.with_payload_of(&ours);
+        assert_eq!((told.mb_per_s, told.ops_per_s), (10.0, 5_000.0));
+        assert_eq!(base.with_payload_of(&Figures::default()).mb_per_s, 0.0);
     }
 
     #[test]

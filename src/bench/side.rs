@@ -183,7 +183,9 @@ impl Trial<'_> {
                 true => side.first().await?,
                 false => side.sample().await?,
             };
-            let pair = (found.figures(), baseline.figures().await?);
+            let figures = found.figures();
+            let base = baseline.figures().await?;
+            let pair = (figures, base.map(|base| base.with_payload_of(&figures)));
             if run > 0 {
                 pairs.push(pair);
             }
