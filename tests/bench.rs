@@ -138,8 +138,10 @@ fn a_running_deployment_is_left_as_it_was() {
 #[test]
 fn many_topics_in_a_running_deployment_are_confirmed_first() {
     let (deployment, _index, _peer) = cli::running();
-    let refused = cli::run(&deployment, "bench lookup --running --topics 10001");
-    refused.fails(2, &["--yes"]);
+    for which in ["--running", "--config config.json"] {
+        let refused = cli::run(&deployment, &format!("bench lookup {which} --topics 10001"));
+        refused.fails(2, &["--yes"]);
+    }
     assert_eq!(cli::one(&deployment, "topic list"), serde_json::json!([]));
 }
 
@@ -149,4 +151,7 @@ fn an_index_that_is_not_there_is_named() {
     deployment
         .run(["bench", "publish", "--running", "--quick"])
         .fails(5, &["index"]);
+    deployment
+        .run(["bench", "publish", "--index", "127.0.0.1:9", "--quick"])
+        .fails(5, &["127.0.0.1:9"]);
 }

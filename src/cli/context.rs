@@ -25,6 +25,8 @@ pub struct Context {
     pub output: Output,
     /// `--timeout`, if given.
     pub timeout: Option<Duration>,
+    /// Whether `--config` stands on the command line.
+    pub config_typed: bool,
     /// Whether `--index` stands on the command line, with an address or (`id show`) without.
     pub index_typed: bool,
 }
@@ -34,12 +36,14 @@ impl Context {
     pub fn new(global: &Global, matches: &ArgMatches) -> Result<Context, CliError> {
         let mut config = Config::load(global.config.as_deref())?;
         overlay(&mut config, global, matches);
-        let index_typed = matches.value_source("index") == Some(ValueSource::CommandLine);
+        let is_typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
+        let index_typed = is_typed("index");
         if index_typed && global.index.is_none() {
             // clap drops the environment's address in favour of the empty flag.
             overlay_index_of_env(&mut config, std::env::var("WAYPOST_INDEX").ok())?;
         }
         Ok(Context {
+            config_typed: is_typed("config"),
             index_typed,
             config,
             output: Output {

@@ -185,6 +185,7 @@ mod tests {
                 format: OutputFormat::Table,
             },
             timeout: None,
+            config_typed: false,
             index_typed: false,
         }
     }

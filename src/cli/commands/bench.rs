@@ -78,7 +78,8 @@ pub struct BenchArgs {
     /// About a minute in all, to see that everything works
     #[arg(long)]
     pub quick: bool,
-    /// Measure the running deployment of the config or of --index, not one of its own
+    /// Measure the running deployment of the config, not one of its own; as do --config FILE and
+    /// --index ADDRESS
     #[arg(long)]
     pub running: bool,
     /// Where its temporary folder goes: a folder on the disk that is to be measured
@@ -150,7 +151,8 @@ impl BenchArgs {
             running: None,
             ..Options::new(jobs)
         };
-        if !self.running {
+        // Of a deployment of its own neither says anything.
+        if !self.running && !ctx.config_typed && !ctx.index_typed {
             return Ok(options);
         }
         if options.topics() > MANY_TOPICS && options.jobs.contains(&Job::Lookup) && !self.yes {
@@ -234,7 +236,7 @@ impl Screen {
 /// A measurement in one line.
 fn line(found: &Measurement) -> String {
     use std::fmt::Write;
-    let mut line = format!("{:<14}", found.job);
+    let mut line = format!("{:<16}", found.job);
     let of = |map: &serde_json::Map<String, serde_json::Value>| {
         let pairs = map.iter().map(|(name, value)| match value.as_str() {
             Some(text) => format!("{name}={text}"),
