@@ -299,13 +299,13 @@ async fn leave(cast: &Cast, deployment: &Deployment) {
         refused.unwrap_err().code(),
         Some(ErrorCode::IdentityMismatch)
     );
+    let key = Identity::load(&deployment.path().join("certs"), "index").unwrap();
+    let operator = client_with(deployment, key, None);
+    operator.forget_peer(&peer(4), false).await.unwrap();
     // Others can take its topics: they move, and none is lost.
     let leaving = one.deregister_step(0, false).await.unwrap();
     assert_eq!((leaving.deleted, leaving.left > 0), (0, true));
     assert_eq!(cast.clients[2].deregister(0).await.unwrap().deleted, 0);
-    let key = Identity::load(&deployment.path().join("certs"), "index").unwrap();
-    let operator = client_with(deployment, key, None);
-    operator.forget_peer(&peer(4), false).await.unwrap();
     let left = one.peers().await.unwrap();
     let left: Vec<_> = left.iter().map(|peer| peer.name.as_str()).collect();
     assert_eq!(left, ["1", "2", "5"]);

@@ -47,6 +47,13 @@ struct Inner {
     registered: Mutex<Option<Registered>>,
 }
 
+/// What a caller does whom the index does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Registers,
+    Fails,
+}
+
 /// A pass of our own key.
 struct Pass {
     signed: SignedPass,
@@ -159,6 +166,29 @@ impl IndexLink {
         request: &R,
         repeatable: bool,
     ) -> Result<R::Reply, ClientError> {
+        self.call_as(Unknown::Registers, doing, request, repeatable)
+            .await
+    }
+
+    /// As [`IndexLink::call`], for what a hosting peer asks beside its session, which it is that registers: a
+    /// peer that is forgotten meanwhile must not come back by such a request.
+    pub(crate) async fn call_beside_session<R: Request>(
+        &self,
+        doing: &str,
+        request: &R,
+        repeatable: bool,
+    ) -> Result<R::Reply, ClientError> {
+        self.call_as(Unknown::Fails, doing, request, repeatable)
+            .await
+    }
+
+    async fn call_as<R: Request>(
+        &self,
+        unknown: Unknown,
+        doing: &str,
+        request: &R,
+        repeatable: bool,
+    ) -> Result<R::Reply, ClientError> {
         let deadline = clock::mono_now().plus(self.inner.options.patience);
         let mut backoff = Backoff::default();
         loop {
@@ -166,7 +196,8 @@ impl IndexLink {
                 Ok(connection) => match connection.request(request).await {
                     Ok(reply) => return Ok(reply),
                     Err(error) => {
-                        let fresh = self.may_repeat(&error, repeatable, &connection).await?;
+                        let repeated = self.may_repeat(unknown, &error, repeatable, &connection);
+                        let fresh = repeated.await?;
                         let error = ClientError::call(doing, error);
                         if !fresh {
                             return Err(error);
@@ -210,14 +241,17 @@ impl IndexLink {
 
     async fn may_repeat(
         &self,
+        unknown: Unknown,
         error: &CallError,
         repeatable: bool,
         connection: &Connection,
     ) -> Result<bool, ClientError> {
         Ok(match error {
             CallError::Remote(reply) if reply.code() == ErrorCode::NotRegistered => {
-                self.register(connection).await?;
-                true
+                if unknown == Unknown::Registers {
+                    self.register(connection).await?;
+                }
+                unknown == Unknown::Registers
             }
             CallError::Remote(reply) if reply.code() == ErrorCode::ShuttingDown => repeatable,
             CallError::Remote(reply) => repeatable && reply.retry == Retry::Later,

@@ -121,7 +121,7 @@ pub(in crate::peer) async fn run(
 async fn alter(replication: &Replication, index: &IndexLink, topic: TopicId, wish: &AlterInSync) {
     let request = records::wish(&replication.peers, topic, wish);
     let doing = "asking for another in-sync set";
-    let asked = index.call(doing, &request, false);
+    let asked = index.call_beside_session(doing, &request, false);
     let answer = match within(doing, asked).await {
         Ok(answer) => match records::altered(&replication.peers, &answer) {
             Ok(answer) => answer,
@@ -150,7 +150,7 @@ async fn hand_over(
         Some(to) => {
             let request = HandOver { topic, epoch, to };
             let doing = "telling that a topic can be taken over";
-            within(doing, index.call(doing, &request, false)).await
+            within(doing, index.call_beside_session(doing, &request, false)).await
         }
         None => Err(ClientError::Closed),
     };
@@ -175,7 +175,7 @@ async fn leave(index: &IndexLink, state: &HostState, topic: TopicId) {
     };
     while state.session() == Some(session) {
         let request = LeaveInSync { session, topic };
-        match within(doing, index.call(doing, &request, false)).await {
+        match within(doing, index.call_beside_session(doing, &request, false)).await {
             // Another peer hosts it now, and this one is told to copy it.
             Ok(_) => return,
             Err(error) => {

@@ -126,7 +126,11 @@ impl Drain {
         let topic = self.topic;
         let doing = "fetching what the index holds for a topic";
         let request = DrainHeld { topic, epoch };
-        let batches = self.index.call(doing, &request, true).await?.batches;
+        let batches = self
+            .index
+            .call_beside_session(doing, &request, true)
+            .await?
+            .batches;
         let through = batches.last().map(|batch| batch.held);
         let count = batches.len();
         self.append_all(epoch, batches).await?;
@@ -136,7 +140,10 @@ impl Drain {
             epoch,
             through,
         };
-        let settled = self.index.call(doing, &request, true).await?;
+        let settled = self
+            .index
+            .call_beside_session(doing, &request, true)
+            .await?;
         tracing::info!(%topic, count, left = settled.left, "{count} batches that the index held are in the log");
         let record = records::configuration(&self.replication.peers, &settled.copies)?;
         self.replication.record(topic, record);

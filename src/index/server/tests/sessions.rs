@@ -1,4 +1,5 @@
 use super::*;
+use crate::client::{IndexLink, IndexLinkOptions};
 use crate::wire::ErrorCode;
 
 async fn is_live(connection: &Connection, name: &str) -> bool {
@@ -157,5 +158,38 @@ fn a_forgotten_name_takes_its_topics_back_with_its_storage() {
             call(&connection, &delete("a")).await.unwrap().topic,
             before.topic
         );
+    });
+}
+
+#[test]
+fn a_forgotten_peer_does_not_come_back_by_a_request_beside_its_session() {
+    run_test(async {
+        let index = TestIndex::start();
+        let identity = Identity::ephemeral();
+        let address = format!("{}#{}", index.address, index.identity.fingerprint());
+        let options = IndexLinkOptions {
+            addresses: vec![address.parse().unwrap()],
+            known: None,
+            name: Some(peer("1")),
+            patience: PATIENCE,
+        };
+        let link = IndexLink::new(endpoint(&identity, vec![]), options);
+        let request = lookup("a");
+        let asked = link.call_beside_session("looking", &request, true).await;
+        assert_eq!(asked.unwrap_err().code(), Some(ErrorCode::TopicNotFound));
+        let operator = index.connect(&index.identity).await;
+        let forget = Forget {
+            name: peer("1"),
+            keep_topics: false,
+        };
+        call(&operator, &forget).await.unwrap();
+        let asked = link.call_beside_session("looking", &request, true).await;
+        assert_eq!(asked.unwrap_err().code(), Some(ErrorCode::NotRegistered));
+        let shown = call(&operator, &ShowPeer { name: peer("1") }).await;
+        assert_eq!(shown.unwrap_err().code(), ErrorCode::PeerNotFound);
+        // What a client asks for itself registers it, as ever.
+        let asked = link.call("looking", &request, true).await;
+        assert_eq!(asked.unwrap_err().code(), Some(ErrorCode::TopicNotFound));
+        assert!(!is_live(&operator, "1").await);
     });
 }
