@@ -48,7 +48,7 @@ struct Inner {
 }
 
 /// What a caller does whom the index does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Unknown {
     Registers,
     Fails,
@@ -196,10 +196,10 @@ impl IndexLink {
                 Ok(connection) => match connection.request(request).await {
                     Ok(reply) => return Ok(reply),
                     Err(error) => {
-                        let repeated = self.may_repeat(unknown, &error, repeatable, &connection);
-                        let fresh = repeated.await?;
+                        let again = self.may_repeat(unknown, &error, repeatable, &connection);
+                        let again = again.await?;
                         let error = ClientError::call(doing, error);
-                        if !fresh {
+                        if !again {
                             return Err(error);
                         }
                         error
@@ -247,12 +247,13 @@ impl IndexLink {
         connection: &Connection,
     ) -> Result<bool, ClientError> {
         Ok(match error {
-            CallError::Remote(reply) if reply.code() == ErrorCode::NotRegistered => {
-                if unknown == Unknown::Registers {
+            CallError::Remote(reply) if reply.code() == ErrorCode::NotRegistered => match unknown {
+                Unknown::Registers => {
                     self.register(connection).await?;
+                    true
                 }
-                unknown == Unknown::Registers
-            }
+                Unknown::Fails => false,
+            },
             CallError::Remote(reply) if reply.code() == ErrorCode::ShuttingDown => repeatable,
             CallError::Remote(reply) => repeatable && reply.retry == Retry::Later,
             error => repeatable && error.is_connection_lost(),

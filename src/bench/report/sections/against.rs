@@ -1,7 +1,7 @@
 //! Publishing to many topics, or with copies, in turns with the same to one topic with one copy.
 
 use super::super::amount::{plural, ratio};
-use super::super::params::{Few, flag, number};
+use super::super::params::{Few, number};
 use super::Shown;
 use crate::bench::Measurement;
 
@@ -20,12 +20,8 @@ fn told(found: &Measurement) -> Option<String> {
         ));
     }
     let throughput = found.ratio.filter(|value| value.is_finite())?;
-    let how = match flag(found, "batched") {
-        true => "in batches",
-        false => "one in a frame",
-    };
     Some(format!(
-        "To {} the throughput {how} is {} of that to one.",
+        "To {} the throughput in batches is {} of that to one.",
         plural(number(found, "topics")?, "topic", "topics"),
         ratio(throughput),
     ))
