@@ -146,6 +146,15 @@ fn many_topics_in_a_running_deployment_are_confirmed_first() {
 }
 
 #[test]
+fn copies_need_as_many_peers() {
+    let (deployment, _index, _peer) = cli::running();
+    let refused = cli::run(&deployment, "bench publish --running --quick");
+    refused.fails(2, &["2 copies", "has 1", "--replicas 1"]);
+    let peers = cli::one(&deployment, "peers list");
+    assert_eq!(peers.as_array().map(Vec::len), Some(1), "{peers}");
+}
+
+#[test]
 fn an_index_that_is_not_there_is_named() {
     let deployment = Deployment::new();
     deployment

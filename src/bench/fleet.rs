@@ -107,6 +107,23 @@ impl Fleet {
         journal_dir(&peers.join(name))
     }
 
+    /// Fails unless so many peers that host topics are live: copies of one topic lie at different ones.
+    pub async fn needs_hosts(&self, least: usize) -> Result<(), BenchError> {
+        let known = self.known().await?;
+        let live = known
+            .iter()
+            .filter(|peer| peer.live && peer.incarnation > 0);
+        let live = live.count();
+        if live >= least {
+            return Ok(());
+        }
+        Err(BenchError::Usage(format!(
+            "{least} copies of a topic need as many live peers, and the deployment has {live}; \
+             start more (`waypost peer --id NAME`), or measure fewer: --replicas {}",
+            live.max(1)
+        )))
+    }
+
     /// The process of the index, if it is ours.
     pub fn index_pid(&self) -> Option<u32> {
         self.index.as_ref().and_then(Process::pid)
@@ -205,7 +222,7 @@ impl Fleet {
 
     async fn known(&self) -> Result<Vec<PeerInfo>, BenchError> {
         let known = self.client.peers().await;
-        known.map_err(BenchError::waypost("waiting for the peers"))
+        known.map_err(BenchError::waypost("asking for the peers"))
     }
 
     async fn wait_for_hosts(&mut self) -> Result<(), BenchError> {

@@ -14,6 +14,8 @@ use crate::types::TopicSettings;
 
 /// Sizes of bodies.
 const SIZES: &[usize] = &[100, 1 << 10, 16 << 10, 1 << 20];
+/// The size with which other things are varied, unless others are asked for.
+const USUAL_SIZE: usize = 1 << 10;
 /// Bytes of an acknowledgement's frame, about.
 const ACK_BYTES: usize = 24;
 /// Bytes that a message has around its body in a frame, about: frame, batch and record headers.
@@ -34,6 +36,15 @@ struct Kind {
 }
 
 impl Kind {
+    /// As many in flight, or as many as there is room for.
+    fn with_in_flight(self, wanted: usize) -> Kind {
+        let room = (IN_FLIGHT_BYTES / self.size.max(1)).max(1);
+        Kind {
+            in_flight: wanted.min(room),
+            ..self
+        }
+    }
+
     fn in_words(self) -> String {
         let how = match self.batched {
             true => "in batches",
@@ -49,9 +60,9 @@ impl Kind {
 /// Measures publishing.
 pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
     let copies = kinds(bench).into_iter().map(|kind| kind.replicas).max();
-    let fleet = bench
-        .fleet(copies.unwrap_or(1).into(), limits::SEGMENT_BYTES)
-        .await?;
+    let copies = usize::from(copies.unwrap_or(1));
+    let fleet = bench.fleet(copies, limits::SEGMENT_BYTES).await?;
+    fleet.needs_hosts(copies).await?;
     all(bench, &fleet).await
 }
 
@@ -74,62 +85,59 @@ async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
 
 fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
     let options = bench.options;
+    let sizes = options.list(&options.sizes, SIZES, &[100, USUAL_SIZE]);
+    let in_flight = options.list(&options.in_flight, &[1, 256], &[1, 64]);
+    let (Some(&first), Some(&deep)) = (sizes.first(), in_flight.last()) else {
+        return vec![];
+    };
+    let usual = sizes.iter().find(|&&size| size == USUAL_SIZE);
     let plain = Kind {
-        size: 1 << 10,
+        size: *usual.unwrap_or(&first),
         in_flight: 1,
         batched: false,
         publishers: 1,
         topics: 1,
         replicas: 1,
     };
-    let sizes = options.list(&options.sizes, SIZES, &[100, 1 << 10]);
-    let in_flight = options.list(&options.in_flight, &[1, 256], &[1, 64]);
-    let publishers = options.list(&options.publishers, &[8], &[2]);
+    let many = options.pick(1_000, 50);
     let mut kinds = vec![];
     for &size in &sizes {
-        kinds.extend(in_flight.iter().map(|&in_flight| Kind {
-            size,
-            in_flight: in_flight.min((IN_FLIGHT_BYTES / size.max(1)).max(1)),
-            ..plain
-        }));
+        let sized = Kind { size, ..plain };
+        kinds.extend(in_flight.iter().map(|&depth| sized.with_in_flight(depth)));
         kinds.push(Kind {
-            size,
             batched: true,
-            ..plain
+            ..sized
         });
     }
-    let Some((&size, &deep)) = sizes.first().zip(in_flight.last()) else {
-        return kinds;
-    };
-    kinds.extend(publishers.iter().map(|&publishers| Kind {
-        size,
-        in_flight: deep,
-        publishers,
+    let deep = Kind {
+        size: first,
         ..plain
-    }));
-    let many = options.pick(1_000, 50);
+    }
+    .with_in_flight(deep);
+    let publishers = options.list(&options.publishers, &[8], &[2]);
+    kinds.extend(
+        publishers
+            .into_iter()
+            .map(|publishers| Kind { publishers, ..deep }),
+    );
     kinds.push(Kind {
-        size,
-        in_flight: deep,
         topics: many,
-        ..plain
+        ..deep
     });
     kinds.push(Kind {
         batched: true,
         topics: many,
         ..plain
     });
-    let replicas = options.list(&options.replicas, &[1, 2], &[1, 2]);
-    let copies = replicas.iter().filter(|&&copies| copies > 1);
-    kinds.extend(copies.flat_map(|&copies| {
-        let replicas = u8::try_from(copies).unwrap_or(u8::MAX);
-        let depths = in_flight.iter();
-        depths.map(move |&in_flight| Kind {
-            in_flight,
-            replicas,
+    for copies in options.list(&options.replicas, &[1, 2], &[1, 2]) {
+        let copied = Kind {
+            replicas: u8::try_from(copies).unwrap_or(u8::MAX),
             ..plain
-        })
-    }));
+        };
+        if copied.replicas > 1 {
+            kinds.extend(in_flight.iter().map(|&depth| copied.with_in_flight(depth)));
+        }
+    }
     kinds
 }
 
