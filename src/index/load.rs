@@ -21,7 +21,7 @@ pub fn load(store: &dyn Store) -> Result<(Directory, Revision), StoreError> {
     let revision = std::thread::scope(|scope| {
         let reading = scope.spawn(move || read(store, &hand_over));
         for portion in portions {
-            portion.iter().for_each(|change| directory.apply(change));
+            directory.apply_all(&portion);
         }
         match reading.join() {
             Ok(revision) => revision,

@@ -99,6 +99,38 @@ fn many_topics_come_and_go() {
 }
 
 #[test]
+fn all_at_once_is_the_same_as_one_by_one() {
+    // Within a group and beyond it: each comes, every third goes and comes back with another host.
+    let changes: Vec<Change> = (0..100)
+        .flat_map(|n| {
+            let put = |host| Change::PutTopic(record(n, host));
+            let report = Change::PutReport {
+                topic: id(n),
+                metadata: metadata(u64::from(n) + 2),
+            };
+            match n % 3 {
+                0 => vec![put(1), gone(n), put(2), report],
+                _ => vec![put(1), report],
+            }
+        })
+        .collect();
+    let (mut together, mut single) = (Directory::new(3), Directory::new(3));
+    together.apply_all(&changes);
+    changes.iter().for_each(|change| single.apply(change));
+    for n in 0..100 {
+        let expected = record(n, if n % 3 == 0 { 2 } else { 1 });
+        for directory in [&together, &single] {
+            assert_eq!(directory.topic_by_id(id(n)).as_ref(), Some(&expected));
+            let name = expected.name.as_str();
+            assert_eq!(directory.topic(name).as_ref(), Some(&expected));
+            assert!(directory.has_report(id(n)));
+        }
+    }
+    assert_eq!(together.topic_count(), 100);
+    assert_eq!(together.hosted_count(key(2)), single.hosted_count(key(2)));
+}
+
+#[test]
 fn a_changed_topic_moves_between_hosts() {
     let mut directory = Directory::new(3);
     directory.apply(&Change::PutTopic(record(1, 1)));

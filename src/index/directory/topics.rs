@@ -18,7 +18,7 @@ use crate::types::{TopicId, UnixMicros, Version};
 /// Slots of the first chunk; each further one has twice as many as the one before.
 const FIRST_CHUNK: usize = 1_024;
 /// Lookups in flight at once: about as many misses as a processor keeps outstanding, and some.
-const GROUP: usize = 32;
+pub(super) const GROUP: usize = 32;
 
 /// A topic's record without its name, with everything shared replaced by numbers.
 #[derive(Debug, Clone, Copy)]
@@ -194,6 +194,17 @@ impl Topics {
         }
     }
 
+    /// Reads where searches for this name and this id begin: a first step for many at once ([`touch_all`]).
+    pub(super) fn touch(&self, name: &str, topic: TopicId) -> u32 {
+        let by_name = self.by_name.touch(self.name_hash(name.as_bytes()));
+        by_name.wrapping_add(self.touch_id(topic))
+    }
+
+    /// As [`Topics::touch`], for an id alone.
+    pub(super) fn touch_id(&self, topic: TopicId) -> u32 {
+        self.by_id.touch(id_hash(topic))
+    }
+
     pub(super) fn find_id(&self, topic: TopicId) -> Option<Slot> {
         let hash = id_hash(topic);
         self.by_id
@@ -303,7 +314,7 @@ impl Topics {
 }
 
 /// Has these read, whatever they are.
-fn touch_all(reads: impl Iterator<Item = u32>) {
+pub(super) fn touch_all(reads: impl Iterator<Item = u32>) {
     black_box(reads.fold(0, u32::wrapping_add));
 }
 
