@@ -110,10 +110,8 @@ impl Fleet {
     /// Fails unless so many peers that host topics are live: copies of one topic lie at different ones.
     pub async fn needs_hosts(&self, least: usize) -> Result<(), BenchError> {
         let known = self.known().await?;
-        let live = known
-            .iter()
-            .filter(|peer| peer.live && peer.incarnation > 0);
-        let live = live.count();
+        let hosts = |peer: &&PeerInfo| peer.live && peer.incarnation > 0;
+        let live = known.iter().filter(hosts).count();
         if live >= least {
             return Ok(());
         }

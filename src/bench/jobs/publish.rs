@@ -59,22 +59,22 @@ impl Kind {
 
 /// Measures publishing.
 pub async fn run(bench: &mut Bench<'_>) -> Result<(), BenchError> {
-    let copies = kinds(bench).into_iter().map(|kind| kind.replicas).max();
+    let kinds = kinds(bench);
+    let copies = kinds.iter().map(|kind| kind.replicas).max();
     let copies = usize::from(copies.unwrap_or(1));
     let fleet = bench.fleet(copies, limits::SEGMENT_BYTES).await?;
     fleet.needs_hosts(copies).await?;
-    all(bench, &fleet).await
+    all(bench, &fleet, &kinds).await
 }
 
-async fn all(bench: &mut Bench<'_>, fleet: &Fleet) -> Result<(), BenchError> {
+async fn all(bench: &mut Bench<'_>, fleet: &Fleet, kinds: &[Kind]) -> Result<(), BenchError> {
     let raw = Raw::start(fleet).await?;
-    let kinds = kinds(bench);
-    for &kind in &kinds {
+    for &kind in kinds {
         let found = measure(bench, fleet, &raw, kind).await?;
         bench.found(found);
     }
     raw.end().await;
-    for kind in kinds {
+    for &kind in kinds {
         if kind.topics > 1 && kind.batched || kind.replicas > 1 && kind.in_flight == 1 {
             let found = against_one(bench, fleet, kind).await?;
             bench.found(found);
@@ -87,7 +87,7 @@ fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
     let options = bench.options;
     let sizes = options.list(&options.sizes, SIZES, &[100, USUAL_SIZE]);
     let in_flight = options.list(&options.in_flight, &[1, 256], &[1, 64]);
-    let (Some(&first), Some(&deep)) = (sizes.first(), in_flight.last()) else {
+    let (Some(&first), Some(&deepest)) = (sizes.first(), in_flight.last()) else {
         return vec![];
     };
     let usual = sizes.iter().find(|&&size| size == USUAL_SIZE);
@@ -109,17 +109,13 @@ fn kinds(bench: &Bench<'_>) -> Vec<Kind> {
             ..sized
         });
     }
-    let deep = Kind {
+    let first = Kind {
         size: first,
         ..plain
-    }
-    .with_in_flight(deep);
-    let publishers = options.list(&options.publishers, &[8], &[2]);
-    kinds.extend(
-        publishers
-            .into_iter()
-            .map(|publishers| Kind { publishers, ..deep }),
-    );
+    };
+    let deep = first.with_in_flight(deepest);
+    let publishers = options.list(&options.publishers, &[8], &[2]).into_iter();
+    kinds.extend(publishers.map(|publishers| Kind { publishers, ..deep }));
     kinds.push(Kind {
         topics: many,
         ..deep

@@ -17,7 +17,7 @@ use crate::types::{TopicId, UnixMicros, Version};
 
 /// Slots of the first chunk; each further one has twice as many as the one before.
 const FIRST_CHUNK: usize = 1_024;
-/// Lookups in flight at once: about as many misses as a processor keeps outstanding, and some.
+/// Searches in flight at once: about as many misses as a processor keeps outstanding, and some.
 pub(super) const GROUP: usize = 32;
 
 /// A topic's record without its name, with everything shared replaced by numbers.
